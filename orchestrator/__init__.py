@@ -1,0 +1,3 @@
+"""orchestrator: a manager for model containers on Docker."""
+
+__version__ = "0.1.0"
