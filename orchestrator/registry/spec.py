@@ -1,64 +1,76 @@
-"""``ModelSpec``: what is known of one model, as frozen values. The YAML files beside this module are its instances.
+"""``ModelSpec``: what is known of one model, as frozen values. The files in ``models/`` are its instances.
 
 Units: bytes unless a name says otherwise; ``_gb`` is 10^9 bytes, as in the founding report; ``_gib`` is 2^30.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from orchestrator.registry.fields import (
+    DERIVED_TRANSFORMERS,
+    DERIVED_VLLM,
+    FIRST_EPHEMERAL,
+    FIRST_PORT,
+    LAST_EPHEMERAL,
+    LAST_PORT,
+    NAME_PATTERN,
+    AbsolutePath,
+    Commit,
+    Environment,
+    Expression,
+    Flag,
+    Flags,
+    ImageReference,
+    Port,
+    Positive,
+    Repository,
+    Slug,
+    Text,
+    derived_flags,
+    internal_variables,
+    refuse,
+    wrong_lengths,
+)
+
+__all__ = [
+    "ENGINES",
+    "FIRST_EPHEMERAL",
+    "FIRST_PORT",
+    "LAST_EPHEMERAL",
+    "LAST_PORT",
+    "NAME_PATTERN",
+    "Architecture",
+    "Dtype",
+    "Engine",
+    "EngineName",
+    "Engines",
+    "Evidence",
+    "EvidenceLevel",
+    "Fact",
+    "Family",
+    "Flag",
+    "Images",
+    "ModelSpec",
+    "Parameters",
+    "Probe",
+    "Prompt",
+    "Quantisation",
+    "Recipe",
+    "Report",
+    "Source",
+    "Transformers",
+    "Vllm",
+]
 
 EngineName = Literal["vllm", "transformers"]
+ENGINES: tuple[EngineName, ...] = ("vllm", "transformers")
 Family = Literal["qwen2-vl", "got-ocr2", "dots-ocr", "phi3-vision", "internvl2", "moondream2"]
 EvidenceLevel = Literal["none", "reported", "listed", "served-tiny", "answered"]
 Quantisation = Literal["none", "int8"]
 Dtype = Literal["bfloat16", "float16", "float32"]
-
-NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_ENV_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: Below it a port needs privileges; from 32768 to 60999 Linux hands out ephemeral ports and may take ours first.
-FIRST_PORT, FIRST_EPHEMERAL, LAST_EPHEMERAL, LAST_PORT = 1024, 32768, 60999, 65535
-
-
-def _slug(value: str) -> str:
-    if not NAME_PATTERN.fullmatch(value) or len(value) > 40:
-        raise ValueError("must be lower-case words of letters and digits joined by '-', at most 40 characters")
-    return value
-
-
-def _port(value: int) -> int:
-    if value < FIRST_PORT:
-        raise ValueError(f"must be at least {FIRST_PORT}: lower ports need privileges")
-    if value > LAST_PORT:
-        raise ValueError(f"must be at most {LAST_PORT}")
-    if FIRST_EPHEMERAL <= value <= LAST_EPHEMERAL:
-        raise ValueError(
-            f"lies in the kernel's ephemeral range {FIRST_EPHEMERAL}-{LAST_EPHEMERAL}, where any program may take it"
-        )
-    return value
-
-
-def _environment(value: dict[str, str]) -> dict[str, str]:
-    for key in value:
-        if not _ENV_PATTERN.fullmatch(key):
-            raise ValueError(f"{key!r} is not a name of an environment variable")
-    return value
-
-
-def _absolute(value: str) -> str:
-    if not value.startswith("/") or ".." in value.split("/"):
-        raise ValueError("must be an absolute path without '..'")
-    return value
-
-
-Slug = Annotated[str, AfterValidator(_slug)]
-Port = Annotated[int, AfterValidator(_port)]
-Positive = Annotated[int, Field(ge=1)]
-Environment = Annotated[dict[str, str], AfterValidator(_environment)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-Flag = str | int | float | bool
 
 
 class Frozen(BaseModel):
@@ -70,8 +82,8 @@ class Frozen(BaseModel):
 class Fact(Frozen):
     """One thing that is known, with the place it is known from."""
 
-    text: str
-    source: str
+    text: Text
+    source: Text
 
 
 class Recipe(Frozen):
@@ -84,13 +96,15 @@ class Recipe(Frozen):
 class Source(Frozen):
     """Where the weights come from: a Hugging Face repository, a local folder in its place, or a recipe."""
 
-    repository: str | None = None
-    revision: str | None = Field(None, description="commit of the repository; null until it is locked")
-    path: AbsolutePath | None = Field(None, description="a local folder of weights, used instead of the repository")
+    repository: Repository | None = None
+    revision: Commit | None = Field(None, description="commit of the repository; null until it is locked")
+    path: AbsolutePath | None = Field(
+        None, description="a local folder of weights, used instead of the repository"
+    )
     recipe: Recipe | None = None
-    remote_code: bool = Field(False, description="the repository's own Python code must run")
-    gated: bool = Field(False, description="the hub asks for a token")
-    licence: str
+    remote_code: bool = Field(default=False, description="the repository's own Python code must run")
+    gated: bool = Field(default=False, description="the hub asks for a token")
+    licence: Text
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -109,9 +123,9 @@ class Source(Frozen):
 class Architecture(Frozen):
     """The true architecture, and the shapes that decide the size of the KV cache."""
 
-    name: str = Field(description="architecture string of config.json, as it truly is")
+    name: Text = Field(description="architecture string of config.json, as it truly is")
     reported: str | None = Field(None, description="what the founding report says, verbatim")
-    model_type: str
+    model_type: Text
     family: Family = Field(description="which adapter of our Transformers server serves it")
     layers: Positive
     kv_heads: Positive
@@ -119,7 +133,7 @@ class Architecture(Frozen):
     hidden_size: Positive
     vocabulary: Positive | None = None
     context: Positive = Field(description="longest context, in tokens, that the model's config allows")
-    source: str
+    source: Text
 
 
 class Parameters(Frozen):
@@ -128,13 +142,15 @@ class Parameters(Frozen):
     total: Positive
     vision: Annotated[int, Field(ge=0)]
     linear: Annotated[int, Field(ge=0)]
-    source: str
+    source: Text
 
     @model_validator(mode="after")
     def _parts_of_the_whole(self) -> Self:
-        for part in ("vision", "linear"):
-            if getattr(self, part) > self.total:
-                raise ValueError(f"{part} {getattr(self, part)} is more than total {self.total}")
+        refuse(
+            ((part,), f"must be at most the total of {self.total}, got {size}")
+            for part, size in (("vision", self.vision), ("linear", self.linear))
+            if size > self.total
+        )
         return self
 
 
@@ -145,31 +161,36 @@ class Images(Frozen):
     max_pixels: Positive | None = None
     tokens: Positive = Field(description="image tokens of one image at the limit")
     patches: Positive
-    bytes_per_patch: Annotated[int, Field(ge=0)] = Field(description="peak activation of the vision tower per patch")
-    source: str
+    bytes_per_patch: Annotated[int, Field(ge=0)] = Field(
+        description="peak activation of the vision tower per patch"
+    )
+    source: Text
 
 
 class Prompt(Frozen):
     """How the model wants to be asked. ``{question}`` and ``{image}`` mark the places."""
 
-    template: str
-    stop: tuple[str, ...] = ()
+    template: Text
+    stop: tuple[Text, ...] = ()
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Positive = 1024
 
 
 class Probe(Frozen):
-    """The question that proves a model ready, asked with a known image. ``expect`` is a regular expression."""
+    """The question that proves a model ready, asked with a known image."""
 
-    prompt: str
+    prompt: Text
     max_tokens: Positive = 32
-    expect: str | None = None
+    expect: Expression | None = Field(None, description="regular expression found in the answer")
 
 
 class Report(Frozen):
-    """What the founding report of 24 January 2026 says of one (model, engine) pair, verbatim."""
+    """What the founding report of 24 January 2026 says of one (model, engine) pair, verbatim.
 
-    allowed: bool
+    A model that the report does not know has no status; ``allowed`` is then the entry's own word.
+    """
+
+    allowed: bool = Field(description="whether the plan may choose the engine by itself")
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     status: str | None = None
     notes: str | None = None
@@ -185,8 +206,10 @@ class Evidence(Frozen):
 class Engine(Frozen):
     """What both engines need to know of a model."""
 
-    report: Report
-    possible: bool = Field(True, description="whether the facts allow it, whatever the report says")
+    report: Report = Field(
+        Report(allowed=True), description="left out for a model that the report does not know"
+    )
+    possible: bool = Field(default=True, description="whether the facts allow it, whatever the report says")
     known: tuple[Fact, ...] = ()
     problems: tuple[Fact, ...] = ()
     evidence: Evidence
@@ -195,7 +218,10 @@ class Engine(Frozen):
     dtype: Dtype = "bfloat16"
     max_model_len: Positive
     max_num_seqs: Positive = 1
-    flags: dict[str, Flag] = Field(default_factory=dict, description="extra command-line flags of the engine")
+    flags: Flags = Field(
+        default_factory=dict,
+        description="extra command-line flags of the engine; the name without the dashes in front",
+    )
     environment: Environment = Field(default_factory=dict)
     shm_mib: Positive = 256
 
@@ -203,15 +229,27 @@ class Engine(Frozen):
 class Vllm(Engine):
     """A model on vLLM."""
 
-    image: str
+    image: ImageReference
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        refuse((*derived_flags(self.flags, DERIVED_VLLM), *internal_variables(self.environment)))
+        return self
 
 
 class Transformers(Engine):
     """A model on our Transformers server, in an image of ours (by dependency family) or of the user's."""
 
     image_family: Slug = "tf5"
-    image: str | None = Field(None, description="an image of your own that speaks the server's command line")
+    image: ImageReference | None = Field(
+        None, description="an image of your own that speaks the server's command line"
+    )
     quantisation: Quantisation = "none"
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        refuse(derived_flags(self.flags, DERIVED_TRANSFORMERS))
+        return self
 
 
 class Engines(Frozen):
@@ -232,8 +270,8 @@ class ModelSpec(Frozen):
 
     schema_version: Literal[1]
     name: Slug
-    title: str
-    summary: str
+    title: Text
+    summary: Text
     source: Source
     architecture: Architecture
     parameters: Parameters
@@ -244,14 +282,10 @@ class ModelSpec(Frozen):
     known: tuple[Fact, ...] = ()
 
     @model_validator(mode="after")
-    def _context_is_enough(self) -> Self:
-        for name in ("vllm", "transformers"):
-            engine: Engine | None = getattr(self.engines, name)
-            if engine is not None and engine.max_model_len > self.architecture.context:
-                raise ValueError(
-                    f"engines.{name}.max_model_len {engine.max_model_len} is more than "
-                    f"the model's context of {self.architecture.context}"
-                )
+    def _lengths_agree(self) -> Self:
+        engines: dict[str, Engine | None] = {name: self.engine(name) for name in ENGINES}
+        lengths = {name: engine.max_model_len for name, engine in engines.items() if engine is not None}
+        refuse(wrong_lengths(self.architecture.context, self.images.tokens, lengths))
         return self
 
     def engine(self, name: EngineName) -> Vllm | Transformers | None:
