@@ -1,0 +1,99 @@
+"""Fixtures of the tests that need a real Docker Engine. Without one they are skipped; with ``CI=true`` they
+fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine import Engine, missing, private_engine
+from tests.integration.stub_image import BASE_IMAGE, build_stub
+
+REPOSITORY = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The private engine of this session: ``engine.env`` for programs, ``engine.client()`` for the SDK."""
+    if reason := missing():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with private_engine() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def base_image(engine: Engine) -> str:
+    """The name of the base image, which is on the engine. It is made in the host's network: here there is
+    none."""
+    argv = engine.outside_network(str(REPOSITORY / ".ci/base-image"))
+    done = subprocess.run(
+        argv,
+        env=engine.env,
+        pass_fds=(engine.outside,),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f".ci/base-image: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return BASE_IMAGE
+
+
+@pytest.fixture(scope="session")
+def stub_image(engine: Engine, base_image: str) -> str:
+    """The name of the stub engine's image (stub/), built once. Other tags and knobs:
+    ``stub_image.build_stub``."""
+    return build_stub(engine)
+
+
+@pytest.fixture(autouse=True)
+def sweep(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Remove the containers, networks and volumes that the test made."""
+    if "engine" not in request.fixturenames:
+        yield
+        return
+    engine: Engine = request.getfixturevalue("engine")
+    before = engine.objects()
+    yield
+    engine.remove(engine.objects() - before)
+
+
+@pytest.fixture
+def leaves_nothing(engine: Engine, sweep: None) -> Iterator[None]:
+    """For a test that says it takes down everything it made: fails when a container, network or volume is
+    left."""
+    before = engine.objects()
+    yield
+    left = engine.objects() - before
+    assert not left, f"the test left behind: {left}\n{engine.describe()}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what its containers and its engine said."""
+    report = yield
+    engine = getattr(item, "funcargs", {}).get("engine")
+    if report.failed and call.when == "call" and isinstance(engine, Engine):
+        report.sections.append(("containers", _describe(engine)))
+        report.sections.append(("private dockerd", engine.log_tail()))
+    return report
+
+
+def _describe(engine: Engine) -> str:
+    try:
+        return engine.describe()
+    except Exception as error:  # noqa: BLE001 - a report must not hide the failure it is about
+        return f"not available: {error}"
