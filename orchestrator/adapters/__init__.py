@@ -1,0 +1,1 @@
+"""The only code that touches the world: one small module for each part of it."""

@@ -1,0 +1,77 @@
+"""``docker compose``, as a subprocess with an argv list. It applies exactly the files that teams commit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator import traits
+from orchestrator.adapters.endpoint import docker_host
+from orchestrator.compose import FLEET_FILE
+from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
+
+_INSTALL = "install Compose v2 ('make setup' in a checkout does it), or the package docker-compose-plugin of Docker's own repository"
+#: what Docker says when a port is taken: by a container, by a process (both of Engine 20.10 and newer), and by its proxy
+_PORT_TAKEN = re.compile(r"port is already allocated|address already in use|failed to bind host port", re.IGNORECASE)
+_NO_RUNTIME = re.compile(r"could not select device driver|unknown runtime specified", re.IGNORECASE)
+
+
+def compose_environment() -> dict[str, str]:
+    """The user's environment, without what would make Compose read other files, and with the endpoint made plain."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
+    return {**kept, "DOCKER_HOST": docker_host()}
+
+
+class Compose:
+    """The plugin of the ``docker`` on PATH."""
+
+    def version(self) -> str:
+        """Version of the plugin; EnvironmentProblem when there is none or it is too old."""
+        docker = shutil.which("docker")
+        if docker is None:
+            raise EnvironmentProblem("the docker command is not on PATH", hint=_INSTALL)
+        found = self._run("version", "--short")
+        version = found.stdout.strip().removeprefix("v")
+        if found.returncode != 0 or not traits.version(version):
+            raise EnvironmentProblem("Docker has no Compose plugin", where=docker, hint=_INSTALL)
+        if not traits.at_least(traits.version(version), traits.COMPOSE_MINIMUM):
+            needed = ".".join(map(str, traits.COMPOSE_MINIMUM))
+            raise EnvironmentProblem(f"Docker Compose {version} is too old, {needed} or newer is needed", where=docker, hint=_INSTALL)
+        return version
+
+    def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
+        """One ``up -d`` of these services of the fleet file in a folder."""
+        argv = ("--project-name", project, "--file", str(folder / FLEET_FILE), "up", "--detach", "--pull", "never", *services)
+        found = self._run(*argv)
+        if found.returncode != 0:
+            raise _failure(found.stderr)
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                ["docker", "compose", *words],
+                env=compose_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        except OSError as error:
+            raise EnvironmentProblem(f"the docker command can't be run: {error}", hint=_INSTALL) from error
+
+
+def _failure(stderr: str) -> OrchestratorError:
+    last = [line.strip() for line in stderr.splitlines() if line.strip()]
+    said = next((line for line in reversed(last) if "error" in line.lower()), last[-1] if last else "no message")
+    if _PORT_TAKEN.search(stderr):
+        return FitError(f"a port was taken in the meantime: {said}", hint="run it again; the plan will name who holds the port")
+    if _NO_RUNTIME.search(stderr):
+        return EnvironmentProblem(
+            f"Docker can't hand out GPUs: {said}", hint="install the NVIDIA Container Toolkit and restart Docker; see 'orchestrator doctor'"
+        )
+    return OrchestratorError(f"docker compose failed: {said}", hint="nothing was left half-started; --verbose shows all of its output")

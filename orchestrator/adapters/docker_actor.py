@@ -1,0 +1,109 @@
+"""Changes containers, volumes and images through the Docker SDK, always by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from orchestrator.adapters.docker_socket import no_docker
+from orchestrator.adapters.endpoint import docker_host
+from orchestrator.errors import OrchestratorError
+
+_TIMEOUT = 120
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Docker's errors as ours: what failed, and what Docker said."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise OrchestratorError(f"{what}: {error.explanation or error}") from error
+    except docker.errors.DockerException as error:
+        raise OrchestratorError(f"{what}: {error}") from error
+    except requests.exceptions.RequestException as error:
+        raise no_docker(error) from error
+
+
+class SdkActor:
+    """The Docker Engine on this machine."""
+
+    def __init__(self) -> None:
+        with _said("can't talk to Docker"):
+            self._client = docker.DockerClient(base_url=docker_host(), timeout=_TIMEOUT)
+
+    def pull(self, reference: str) -> Iterator[str]:
+        """Pull an image; yields a line whenever a layer changes its state."""
+        name, _, tag = reference.rpartition(":") if ":" in reference.rpartition("/")[2] else (reference, "", "latest")
+        with _said(f"can't pull {reference}"):
+            seen: dict[str, str] = {}
+            for message in self._client.api.pull(name, tag=tag, stream=True, decode=True):
+                if "error" in message:
+                    raise OrchestratorError(f"can't pull {reference}: {message['error']}", hint="check its name, the network and the disk")
+                layer, status = message.get("id", ""), message.get("status", "")
+                if seen.get(layer) != status:
+                    seen[layer] = status
+                    yield f"{layer}: {status}" if layer else status
+
+    def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> tuple[str, ...]:
+        """Create volumes that are missing and give their roots to ``owner``; returns ``name@created`` of each."""
+        with _said("can't prepare the volumes"):
+            volumes: list[Any] = [self._client.volumes.create(name) for name in names]
+            mounts = {name: {"bind": f"/volumes/{name}", "mode": "rw"} for name in names}
+            self._client.containers.run(
+                image,
+                command=[owner, *(mount["bind"] for mount in mounts.values())],
+                entrypoint=["chown"],
+                user="0:0",
+                volumes=mounts,
+                network_mode="none",
+                cap_drop=["ALL"],
+                cap_add=["CHOWN"],
+                remove=True,
+            )
+        return tuple(f"{volume.name}@{volume.attrs['CreatedAt']}" for volume in volumes)
+
+    def start(self, container: str) -> None:
+        """Start a stopped container."""
+        with _said("can't start it"):
+            self._client.api.start(container)
+
+    def stop(self, container: str, grace: int) -> None:
+        """Stop a container; it is killed after ``grace`` seconds."""
+        with _said("can't stop it"):
+            self._client.api.stop(container, timeout=grace)
+
+    def restart(self, container: str, grace: int) -> None:
+        """Stop and start a container."""
+        with _said("can't restart it"):
+            self._client.api.restart(container, timeout=grace)
+
+    def remove(self, container: str, grace: int) -> None:
+        """Stop and remove a container; no error if it is gone."""
+        with _said("can't remove it"):
+            try:
+                if grace:
+                    self._client.api.stop(container, timeout=grace)
+                self._client.api.remove_container(container, force=True)
+            except docker.errors.NotFound:
+                return
+
+    def remove_network(self, project: str) -> None:
+        """Remove the default network of a project if nothing uses it."""
+        label = f"com.docker.compose.project={project}"
+        with _said("can't remove the network"):
+            for network in self._client.networks.list(filters={"label": label}):
+                network.reload()
+                if not network.attrs.get("Containers"):
+                    network.remove()
+
+    def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
+        """What the container printed, both streams, in chunks."""
+        with _said("can't read the log"):
+            found = self._client.api.logs(container, stream=True, follow=follow, tail="all" if tail is None else tail)
+            yield from found

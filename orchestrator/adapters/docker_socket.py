@@ -1,0 +1,198 @@
+"""Looks at Docker over its socket, with nothing but the standard library, because ``status`` has to be quick."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from orchestrator.adapters.endpoint import docker_socket
+from orchestrator.errors import EnvironmentProblem, OrchestratorError
+from orchestrator.observation import (
+    IMAGE_SOURCE_LABEL,
+    LABEL,
+    SCHEMA,
+    Container,
+    Foreign,
+    Gate,
+    Image,
+    Observation,
+    PortHolder,
+)
+from orchestrator.ports import DockerVersion
+
+_TIMEOUT = 30.0
+#: with it on the engine's PATH, device reservations work even where no runtime is registered
+_HOOK = "nvidia-container-runtime-hook"
+_NOT_FOUND = 404
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(self._path)
+
+
+class SocketReader:
+    """The Docker Engine behind a local socket. ``listeners`` tells who else listens on TCP ports of this host."""
+
+    def __init__(self, listeners: Callable[[], Mapping[int, str]] = dict) -> None:
+        self._connection: _Connection | None = None
+        self._listeners = listeners
+
+    def version(self) -> DockerVersion:
+        """Version of the engine; EnvironmentProblem when none answers."""
+        found = self._get("/version")
+        names = [str(c.get("Name", "")) for c in found.get("Components") or ()]
+        return DockerVersion(str(found.get("Version", "")), podman=any("podman" in name.lower() for name in names))
+
+    def observe(self, images: Sequence[str] = (), volumes: Sequence[str] = ()) -> Observation:
+        """One snapshot of all containers, and of these images and volumes."""
+        listed = self._get("/containers/json?all=1")
+        ours = [c for c in listed if c["Labels"].get(LABEL + "schema") == SCHEMA]
+        known = {c["Id"] for c in ours}
+        details = ((item, self._get(f"/containers/{item['Id']}/json", missing=None)) for item in ours)
+        held = {p.port: p for c in listed for p in _ports(c)}
+        others = [PortHolder(port, who) for port, who in self._listeners().items() if port not in held]
+        return Observation(
+            containers=tuple(_container(item, detail) for item, detail in details if detail is not None),
+            foreign=tuple(Foreign(c["Id"], _name(c)) for c in listed if c["Id"] not in known),
+            ports=(*held.values(), *others),
+            images={ref: image for ref in images if (image := self._image(ref)) is not None},
+            volumes={name: created for name in volumes if (created := self._volume(name))},
+        )
+
+    def gpu_runtime(self) -> bool:
+        """Whether the engine knows an NVIDIA runtime or CDI devices."""
+        info = self._get("/info")
+        return "nvidia" in (info.get("Runtimes") or {}) or bool(info.get("DiscoveredDevices")) or shutil.which(_HOOK) is not None
+
+    def disk(self) -> tuple[str, int | None]:
+        """The engine's data folder, and the bytes free there (None where this user can't look)."""
+        folder = str(self._get("/info").get("DockerRootDir", ""))
+        try:
+            return folder, shutil.disk_usage(folder).free
+        except OSError:
+            return folder, None
+
+    def _image(self, reference: str) -> Image | None:
+        found = self._get(f"/images/{quote(reference, safe='')}/json", missing=None)
+        if found is None:
+            return None
+        return Image(found["Id"], (found.get("Config", {}).get("Labels") or {}).get(IMAGE_SOURCE_LABEL, ""))
+
+    def _volume(self, name: str) -> str:
+        found = self._get(f"/volumes/{quote(name, safe='')}", missing=None)
+        return str(found.get("CreatedAt", "")) if found else ""
+
+    def _get(self, path: str, **missing: None) -> Any:  # noqa: ANN401 (JSON)
+        try:
+            if self._connection is None:
+                self._connection = _Connection(docker_socket())
+            self._connection.request("GET", path)
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection = None
+            raise no_docker(error) from error
+        if response.status == _NOT_FOUND and "missing" in missing:
+            return None
+        if response.status >= 400:
+            raise OrchestratorError(f"Docker refused {path}: {_message(body)}", where=docker_socket())
+        return json.loads(body)
+
+
+def no_docker(error: Exception) -> EnvironmentProblem:
+    """The error for a socket that does not answer, with what to do."""
+    where = docker_socket()
+    if isinstance(error, PermissionError):
+        return EnvironmentProblem(
+            "this user may not talk to Docker", where=where, hint="run as root, or join the group 'docker' and log in again"
+        )
+    return EnvironmentProblem(
+        f"no Docker Engine answers ({error})", where=where, hint="install and start Docker ('make setup' in a checkout does both)"
+    )
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()
+
+
+def _name(listed: Mapping[str, Any]) -> str:
+    return str((listed.get("Names") or [listed["Id"][:12]])[0]).lstrip("/")
+
+
+def _ports(listed: Mapping[str, Any]) -> list[PortHolder]:
+    holder = f"container {_name(listed)}"
+    return [
+        PortHolder(p["PublicPort"], holder, listed["Id"])
+        for p in listed.get("Ports") or ()
+        if p.get("PublicPort") and p.get("Type") == "tcp"
+    ]
+
+
+def _container(listed: Mapping[str, Any], detail: Mapping[str, Any]) -> Container:
+    labels: Mapping[str, str] = {k.removeprefix(LABEL): v for k, v in listed["Labels"].items() if k.startswith(LABEL)}
+    state = detail["State"]
+    health = state.get("Health") or {}
+    started = _seconds(state.get("StartedAt", ""))
+    return Container(
+        id=listed["Id"],
+        name=_name(listed),
+        state=state["Status"],
+        health=health.get("Status", "") if state["Status"] == "running" else "",
+        project=labels.get("project", ""),
+        service=labels.get("service", ""),
+        model=labels.get("model", ""),
+        engine=labels.get("engine", ""),
+        image=detail["Config"]["Image"],
+        image_id=detail["Image"],
+        digest=labels.get("digest", ""),
+        gpus=tuple(filter(None, labels.get("gpus", "").split(","))),
+        claim=int(labels.get("claim") or 0),
+        address=labels.get("address", ""),
+        port=int(labels.get("port") or 0),
+        command=tuple(detail["Config"].get("Cmd") or ()),
+        gate=_gate(health, started),
+        exit_code=int(state.get("ExitCode", 0)),
+        error=state.get("Error", ""),
+        started=started,
+    )
+
+
+def _gate(health: Mapping[str, Any], started: float) -> Gate | None:
+    """The gate's last word. Docker keeps the log of the run before a restart; a word older than the start says nothing."""
+    for entry in reversed(health.get("Log") or ()):
+        if _seconds(entry.get("Start", "")) < started:
+            return None
+        try:
+            said = json.loads(entry.get("Output", ""))
+            return Gate(str(said["phase"]), str(said["reason"]), str(said["detail"]), int(said["restarts"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _seconds(stamp: str) -> float:
+    """Docker's time (nanoseconds, any zone) as Unix seconds; 0.0 for its zero time or none."""
+    if not stamp or stamp.startswith("0001-"):
+        return 0.0
+    whole = re.sub(r"(\.\d{6})\d+", r"\1", stamp).replace("Z", "+00:00")
+    try:
+        return datetime.fromisoformat(whole).astimezone(UTC).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,134 @@
+"""The state folder. It holds what was applied last, and can be deleted without harm to what runs."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import OrchestratorError
+
+#: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
+STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
+_SHARED_LOCKS = Path("/run/lock")
+_PREPARED = "volumes.json"
+_POLL = 0.2
+
+
+def state_folder() -> Path:
+    """Where state is kept for this user."""
+    named = os.environ.get(STATE_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "orchestrator"
+
+
+class StateFolder:
+    """State in files. ``waiting`` is told, once, who holds the lock."""
+
+    def __init__(self, waiting: Callable[[str], None]) -> None:
+        self._root = state_folder()
+        self._waiting = waiting
+
+    def folder(self, project: str) -> Path:
+        """Where the documents of a project are applied from."""
+        return self._root / project
+
+    def write(self, project: str, files: dict[str, str]) -> None:
+        """Write files into the project's folder, each atomically."""
+        for name, text in files.items():
+            write_atomically(self.folder(project) / name, text)
+
+    def documents(self, project: str) -> tuple[str, ...]:
+        """File names of the documents applied for a project, sorted."""
+        return tuple(sorted(path.name for path in self.folder(project).glob("*.yaml")))
+
+    def forget(self, project: str, names: Sequence[str]) -> None:
+        """Remove documents."""
+        for name in names:
+            (self.folder(project) / name).unlink(missing_ok=True)
+
+    def token_file(self, project: str, variable: str, default: str) -> bool:
+        """Whether the file exists that the environment variable names, or else ``default`` in the project's folder."""
+        return (self.folder(project) / (os.environ.get(variable) or default)).is_file()
+
+    def prepared(self) -> frozenset[str]:
+        """``name@created`` of the volumes that have been given their owner."""
+        try:
+            return frozenset(json.loads((self._root / _PREPARED).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return frozenset()
+
+    def mark_prepared(self, names: Sequence[str]) -> None:
+        """Mark volumes so."""
+        write_atomically(self._root / _PREPARED, json.dumps(sorted(self.prepared() | set(names))))
+
+    @contextmanager
+    def lock(self, purpose: str, timeout: float) -> Iterator[None]:
+        """The host's lock. The kernel frees it when its holder dies, however it dies."""
+        with _opened(self._lock_path()) as descriptor:
+            self._acquire(descriptor, time.monotonic() + timeout, timeout)
+            holder = f"'{purpose}' of {getpass.getuser()} (pid {os.getpid()})"
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, holder.encode(), 0)
+            try:
+                yield
+            finally:
+                os.truncate(descriptor, 0)
+
+    def _acquire(self, descriptor: int, deadline: float, timeout: float) -> None:
+        told = False
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 400, 0).decode(errors="replace") or "another orchestrator"
+            else:
+                return
+            if time.monotonic() >= deadline:
+                raise OrchestratorError(
+                    f"waited {timeout:g} s for the lock, which {holder} holds",
+                    where=str(self._lock_path()),
+                    hint="wait for it to end, or end it; a dead process never holds the lock",
+                )
+            if not told:
+                self._waiting(holder)
+                told = True
+            time.sleep(_POLL)
+
+    def _lock_path(self) -> Path:
+        if STATE_VARIABLE in os.environ or not _SHARED_LOCKS.is_dir():
+            return self._root / "orchestrator.lock"
+        return _SHARED_LOCKS / "orchestrator.lock"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """The lock file, shared by all users of the host; opened without O_CREAT first, which sticky folders forbid for others' files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        os.fchmod(descriptor, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, sees the old or the new text and nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OrchestratorError(f"can't write {path}: {error.strerror or error}", hint="check its permissions and the disk") from error

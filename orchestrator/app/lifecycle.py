@@ -1,0 +1,62 @@
+"""``stop``, ``start``, ``restart``, ``down``, ``logs``, ``ask``: verbs on containers that exist, always by id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from orchestrator.app.status import containers, url
+from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.executor import control, remove
+from orchestrator.observation import Container
+from orchestrator.plan.steps import Kind, Plan, Step, removal
+from orchestrator.ports import Event, World
+
+_LOCK_PATIENCE = 900.0
+
+
+def change(world: World, project: str, names: Sequence[str], kind: Kind, tell: Callable[[Event], None]) -> None:
+    """Stop, start or restart the models named."""
+    if not names:
+        raise RequestError("no model named", hint=f"'orchestrator {kind} NAME...'; 'orchestrator status' shows the names")
+    with world.workspace.lock(f"orchestrator {kind} {' '.join(names)}", _LOCK_PATIENCE):
+        chosen = containers(world, project, names)
+        plan = Plan(project, "", tuple(Step(kind, c.service, "asked for", c.id) for c in chosen))
+        for event in control(plan, world):
+            tell(event)
+
+
+def down(
+    world: World,
+    project: str,
+    names: Sequence[str],
+    agree: Callable[[Sequence[Container]], bool],
+    tell: Callable[[Event], None],
+) -> int:
+    """Remove the containers of the models named, or all of the project; returns how many. Volumes stay."""
+    with world.workspace.lock(f"orchestrator down {' '.join(names)}".strip(), _LOCK_PATIENCE):
+        chosen = containers(world, project, names)
+        if chosen and not agree(chosen):
+            raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")
+        for event in remove(removal(project, "", chosen, "asked for"), world):
+            tell(event)
+        left = {c.id: c.name for c in world.docker.observe().containers}
+        still = [left[c.id] for c in chosen if c.id in left]
+        if still:
+            raise OrchestratorError(f"still there: {', '.join(still)}", hint="run it again; 'docker ps -a' shows their state")
+    return len(chosen)
+
+
+def logs(world: World, project: str, name: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
+    """What a model's container printed."""
+    return world.actor.logs(containers(world, project, [name])[0].id, follow=follow, tail=tail)
+
+
+def ask(world: World, project: str, name: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
+    """The answer of a running model."""
+    chosen = containers(world, project, [name])
+    container = next((c for c in chosen if c.ready), None)
+    if container is None:
+        raise OrchestratorError(
+            f"{name} is not ready: {chosen[0].phase}", hint=f"'orchestrator status {name}' shows why, 'orchestrator up {name}' starts it"
+        )
+    return world.models.ask(url(container), container.model, prompt, image, max_tokens)

@@ -1,0 +1,108 @@
+"""From a request to a plan with its documents. ``plan``, ``up --dry-run``, ``up`` and ``render`` all come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from orchestrator.compose import ENV_FILE, ENV_TEXT, FLEET_FILE, GATE_FOLDER, VOLUMES, ComposeDocument, document, fleet, image_of
+from orchestrator.errors import EnvironmentProblem, RequestError
+from orchestrator.executor import Work
+from orchestrator.inventory import Host
+from orchestrator.observation import Observation
+from orchestrator.plan.placement import Placements, place
+from orchestrator.plan.request import Request
+from orchestrator.plan.steps import Plan, steps
+from orchestrator.ports import World
+from orchestrator.registry import Registry
+from orchestrator.registry.spec import ModelSpec
+
+_FLEET_TEMPLATE = "compose/fleet.yaml.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A plan, and all that was decided on the way to it."""
+
+    plan: Plan
+    placements: Placements
+    specs: tuple[ModelSpec, ...]
+    documents: tuple[ComposeDocument, ...]
+    work: Work
+
+
+def this_host(world: World) -> Host:
+    """This machine's inventory. Docker and Compose have to be there; EnvironmentProblem otherwise."""
+    engine = world.docker.version()
+    if engine.podman:
+        raise EnvironmentProblem(
+            f"Podman {engine.version} answers on Docker's socket, and it ignores GPU requests without a word",
+            hint="point DOCKER_HOST at a Docker Engine",
+        )
+    compose = world.compose.version()
+    gpus, driver, note = world.gpus.read()
+    return Host("this host", gpus, note, engine.version, compose, driver)
+
+
+def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
+    """The entries asked for; RequestError names every unknown one."""
+    if everything and names:
+        raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
+    if not everything and not names:
+        raise RequestError("no model named", hint="name one or more, or use --all; 'orchestrator models list' shows them")
+    return tuple(registry.models.values()) if everything else registry.select(names)
+
+
+def decide(world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host) -> Decided:
+    """Observe once, then plan."""
+    observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES])
+    placements = place(specs, request, host, observation)
+    documents = _documents(placements, specs, host, world)
+    prepared = world.workspace.prepared()
+    todo = steps([d.desired(world.builder.source(d.image)) for d in documents], observation, prepared)
+    warnings = tuple(w for p in placements.items for w in p.warnings)
+    plan = Plan(request.project, host.name, todo, warnings)
+    files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
+    work = Work(plan, MappingProxyType({d.placement.service: d for d in documents}), MappingProxyType(files))
+    return Decided(plan, placements, specs, documents, work)
+
+
+def rendered(world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host) -> tuple[Placements, dict[str, str]]:
+    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
+    empty = replace(host, gpus=tuple(replace(gpu, free=None) for gpu in host.gpus))
+    placements = place(specs, request, empty, Observation())
+    documents = _documents(placements, specs, empty, world)
+    return placements, files_of(placements, documents, world, empty, ())
+
+
+def files_of(
+    placements: Placements, documents: Sequence[ComposeDocument], world: World, host: Host, others: Sequence[str]
+) -> dict[str, str]:
+    """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
+    project = documents[0].placement.project if documents else ""
+    template = world.library.templates()[_FLEET_TEMPLATE]
+    files = {d.filename: d.text for d in documents}
+    files[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
+    files[ENV_FILE] = ENV_TEXT
+    if any(d.needs_gate for d in documents):
+        files |= {f"{GATE_FOLDER}/{name}": text for name, text in world.library.gate().items()}
+    return files
+
+
+def _documents(placements: Placements, specs: Sequence[ModelSpec], host: Host, world: World) -> tuple[ComposeDocument, ...]:
+    by_name = {spec.name: spec for spec in specs}
+    templates = world.library.templates()
+    return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements.items)
+
+
+def _images(specs: Sequence[ModelSpec]) -> list[str]:
+    engines = [e for spec in specs for e in (spec.engines.vllm, spec.engines.transformers) if e is not None]
+    return sorted({image_of(engine, device).reference for engine in engines for device in engine.devices})
+
+
+def _applied(world: World, project: str, documents: Sequence[ComposeDocument], observation: Observation) -> list[str]:
+    """Documents applied earlier whose containers still exist and that this plan does not render anew."""
+    alive = {f"{c.service}.yaml" for c in observation.project(project)}
+    return sorted((alive & set(world.workspace.documents(project))) - {d.filename for d in documents})

@@ -1,0 +1,53 @@
+"""``render``: the files of a fleet, for a repository of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.app.planning import rendered, select, this_host
+from orchestrator.errors import FitError
+from orchestrator.plan.request import Request
+from orchestrator.ports import World
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A file whose text on disk is not what would be rendered; "" where one of the two has no such file."""
+
+    path: Path
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """How many files, what differs from the disk, and what was left out."""
+
+    count: int
+    differences: tuple[Difference, ...]
+    omitted: tuple[FitError, ...]
+
+
+def render(
+    world: World,
+    request: Request,
+    registries: Sequence[Path],
+    inventory: Path | None,
+    output: Path,
+    *,
+    everything: bool,
+    write: bool,
+) -> Rendered:
+    """Render into a folder, or only compare with it. Files of models that are no longer rendered count as stale."""
+    specs = select(world.library.registry(registries), request.models, everything=everything)
+    host = world.library.inventory(inventory) if inventory else this_host(world)
+    placements, files = rendered(world, request, specs, host)
+    present = world.library.folder(output)
+    stale = {name for name in present if name.endswith(".yaml") and name not in files} if everything else set()
+    changed = [name for name in sorted({*files, *stale}) if present.get(name) != files.get(name)]
+    differences = tuple(Difference(output / name, present.get(name, ""), files.get(name, "")) for name in changed)
+    if write:
+        world.library.save(output, {name: files[name] for name in changed if name in files}, sorted(stale))
+    return Rendered(len(files), differences, placements.omitted)

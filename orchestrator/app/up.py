@@ -1,0 +1,147 @@
+"""``up``: plan, apply under the host's lock, then follow each start until the model has answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.app.planning import Decided, decide, select, this_host
+from orchestrator.compose import TOKEN_DEFAULT, TOKEN_VARIABLE, ComposeDocument
+from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
+from orchestrator.executor import apply, follow
+from orchestrator.inventory import Host
+from orchestrator.plan.request import Request
+from orchestrator.plan.steps import Plan, Step
+from orchestrator.ports import Event, World
+from orchestrator.registry.spec import ModelSpec
+
+#: seconds to wait for another orchestrator that is changing this host
+LOCK_PATIENCE = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to go about it. ``timeout``: seconds until all have answered, None for no limit."""
+
+    registries: tuple[Path, ...] = ()
+    inventory: Path | None = None
+    dry_run: bool = False
+    wait: bool = True
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What the caller shows, and what it asks. ``agree``: whether these containers in use may be replaced."""
+
+    plan: Callable[[Decided], None]
+    event: Callable[[Event], None]
+    agree: Callable[[Sequence[Step]], bool]
+
+
+def plan(world: World, request: Request, everything: bool, options: Options) -> Decided:  # noqa: FBT001
+    """The plan, and nothing is done."""
+    registry = world.library.registry(options.registries)
+    specs = select(registry, request.models, everything=everything)
+    return decide(world, request, specs, _host(world, options))
+
+
+def up(world: World, request: Request, options: Options, screen: Screen) -> tuple[str, ...]:
+    """Bring the models up; returns the services that failed. A plan that was refused or declined starts nothing."""
+    if options.dry_run:
+        screen.plan(plan(world, request, everything=False, options=options))
+        return ()
+    with world.workspace.lock(f"orchestrator up {' '.join(request.models)}", LOCK_PATIENCE):
+        decided = plan(world, request, everything=False, options=options)
+        screen.plan(decided)
+        _check(world, decided)
+        _consent(decided.plan, world, screen)
+        with _interruptible(decided):
+            for event in apply(decided.work, world):
+                screen.event(event)
+    if not options.wait:
+        return ()
+    with _interruptible(decided):
+        return _until_answered(world, decided, options, screen)
+
+
+@contextmanager
+def _interruptible(decided: Decided) -> Iterator[None]:
+    """Ctrl-C says what goes on running, and how to stop it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        names = " ".join(p.model for p in decided.placements.items)
+        raise Interrupted(
+            f"interrupted; what was begun for {names} goes on starting",
+            hint=f"'orchestrator status' shows it, 'orchestrator down {names}' takes it down, 'orchestrator up {names}' goes on",
+        ) from None
+
+
+def _host(world: World, options: Options) -> Host:
+    if options.inventory is None:
+        return this_host(world)
+    named = world.library.inventory(options.inventory)
+    here = this_host(world)
+    return Host(named.name, named.gpus, named.gpu_note, here.docker, here.compose, named.driver)
+
+
+def _check(world: World, decided: Decided) -> None:
+    """What would fail after something was started already."""
+    images = {d.image.reference: d.image for d in decided.documents}
+    for step in decided.plan.of("build"):
+        if not world.builder.source(images[step.subject]):
+            known = ", ".join(sorted({f"{i.family}-{i.variant}" for i in world.builder.buildable()}))
+            raise EnvironmentProblem(
+                f"the image {step.subject} is missing, and this version can't build it",
+                hint=f"buildable here: {known}; or name an image of your own in the registry entry",
+            )
+    for document in decided.documents:
+        if document.needs_token and not world.workspace.token_file(document.placement.project, TOKEN_VARIABLE, TOKEN_DEFAULT):
+            raise EnvironmentProblem(
+                f"{document.placement.model} is gated, and there is no file with a Hugging Face token",
+                where=f"{world.workspace.folder(document.placement.project)}/{TOKEN_DEFAULT.removeprefix('./')}",
+                hint=f"put the token there, readable for uid 2000 or gid 0, or name its file in {TOKEN_VARIABLE}",
+            )
+
+
+def _consent(plan: Plan, world: World, screen: Screen) -> None:
+    serving = {c.id for c in world.docker.observe().project(plan.project) if c.ready}
+    lost = [step for step in plan.of("replace", "remove") if step.target in serving]
+    if lost and not screen.agree(lost):
+        raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")
+
+
+def _until_answered(world: World, decided: Decided, options: Options, screen: Screen) -> tuple[str, ...]:
+    documents = {d.placement.service: d for d in decided.documents}
+    specs = {spec.name: spec for spec in decided.specs}
+    failed: list[str] = []
+    for event in follow(decided.plan.project, tuple(documents), world, options.timeout):
+        final = event
+        if event.kind == "ready":
+            document = documents[event.subject]
+            final = _asked(world, document, specs[document.placement.model], event.seconds)
+        screen.event(final)
+        if final.kind == "failed":
+            failed.append(final.subject)
+    return tuple(failed)
+
+
+def _asked(world: World, document: ComposeDocument, spec: ModelSpec, seconds: float) -> Event:
+    """Ready means answered: the served name is right, and a known image is asked about."""
+    service, base = document.placement.service, f"http://{document.placement.address}:{document.placement.port}"
+    served = world.models.served(base)
+    if spec.name not in served:
+        return Event("failed", service, f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}", seconds)
+    begun = world.clock.now()
+    try:
+        answer = world.models.ask(base, spec.name, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
+    except OrchestratorError as error:
+        return Event("failed", service, f"it does not answer: {error.what}", seconds)
+    seconds += world.clock.now() - begun
+    if spec.probe.expect is not None and not re.search(spec.probe.expect, answer):
+        return Event("failed", service, f"it answers {answer!r}, expected {spec.probe.expect!r}", seconds)
+    return Event("ready", service, "answered", seconds)

@@ -1,0 +1,105 @@
+"""The command line. One file per verb, imported when it is used; the only place that prints and exits."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator import __version__
+from orchestrator.cli.context import Context
+from orchestrator.errors import Interrupted, OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.ports import World
+
+#: verb to its one line of help; kept here so that --help imports no verb
+_VERBS = {
+    "models": "List, show and validate registry entries.",
+    "inventory": "Show this host's GPUs, Docker and Compose.",
+    "plan": "Show what 'up' would do, with causes.",
+    "render": "Write docker-compose files for a host.",
+    "up": "Start models and follow them until they have answered.",
+    "status": "Show what runs.",
+    "logs": "Show what a model's container printed.",
+    "ask": "Send a prompt, and an image, to a running model.",
+    "restart": "Restart models.",
+    "stop": "Stop models; their containers stay.",
+    "start": "Start stopped models.",
+    "down": "Remove models' containers; weights stay.",
+    "doctor": "Check this machine, and say what to do.",
+    "image": "List and build our images.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are modules, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command = importlib.import_module(f"orchestrator.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 (every verb's module has one)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--project", default="orchestrator", show_default=True, envvar="ORCHESTRATOR_PROJECT", help="Compose project.")
+@click.option(
+    "--registry",
+    multiple=True,
+    type=click.Path(),
+    envvar="ORCHESTRATOR_REGISTRY",
+    metavar="DIR",
+    help="A folder of your own entries; may be given several times. They add to the built-in ones and override them.",
+)
+@click.option("--verbose", is_flag=True, help="Show the output of builds and pulls, and tracebacks.")
+@click.version_option(__version__, prog_name="orchestrator")
+@click.pass_context
+def cli(ctx: click.Context, project: str, registry: tuple[str, ...], verbose: bool) -> None:
+    """Run vision-language and OCR models in containers on your own GPUs."""
+    ctx.obj = Context.of(ctx.obj, project, registry, verbose)
+
+
+def run(arguments: Sequence[str], world: World | None = None) -> int:
+    """Run one command; returns the exit code of the contract. ``world`` replaces the real one in tests."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result = cli.main(list(arguments), prog_name="orchestrator", standalone_mode=False, obj=world)
+        return result if isinstance(result, int) else 0
+    except OrchestratorError as error:
+        _say(error.what, error.where, error.hint)
+        if "--verbose" in arguments:
+            raise
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        _say(error.format_message(), "", f"'{context.command_path} --help' explains" if context else "'orchestrator --help' explains")
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted", "", "'orchestrator status' shows what runs")
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _say(what: str, where: str, hint: str) -> None:
+    print(f"error: {what}", file=sys.stderr)
+    if where:
+        print(f"where: {where}", file=sys.stderr)
+    if hint:
+        print(f"hint:  {hint}", file=sys.stderr)

@@ -1,0 +1,26 @@
+"""``orchestrator ask``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.app.lifecycle import ask
+from orchestrator.cli.context import Context
+from orchestrator.errors import RequestError
+
+
+@click.command()
+@click.argument("name")
+@click.argument("prompt")
+@click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="An image to ask about.")
+@click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Longest answer.")
+@click.pass_obj
+def command(context: Context, name: str, prompt: str, image: Path | None, max_tokens: int) -> None:
+    """Send a prompt, and an image, to a running model and print its answer."""
+    try:
+        picture = image.read_bytes() if image else None
+    except OSError as error:
+        raise RequestError(f"can't read the image: {error.strerror}", where=str(image)) from error
+    click.echo(ask(context.world, context.project, name, prompt, picture, max_tokens))

@@ -1,0 +1,81 @@
+"""What every verb is given, and the options that several verbs share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.ports import World
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The global options, and the world."""
+
+    world: World
+    project: str
+    registries: tuple[Path, ...]
+    verbose: bool
+
+    @classmethod
+    def of(cls, world: World | None, project: str, registries: tuple[str, ...], verbose: bool) -> Context:
+        """The real world unless another is given."""
+        if world is None:
+            from orchestrator.app.world import RealWorld
+
+            world = RealWorld(lambda holder: click.echo(f"waiting for {holder}", err=True))
+        return cls(world, project, tuple(Path(folder) for folder in registries), verbose)
+
+
+def names(command: _Command) -> _Command:
+    """Names of models, as many as one likes."""
+    return click.argument("names", nargs=-1, metavar="[NAME]...")(command)
+
+
+def mode(command: _Command) -> _Command:
+    """Which engine."""
+    return click.option(
+        "--mode", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True, help="Engine to use."
+    )(command)
+
+
+def inventory(command: _Command) -> _Command:
+    """Another host's inventory."""
+    return click.option(
+        "--inventory",
+        type=click.Path(path_type=Path),
+        envvar="ORCHESTRATOR_INVENTORY",
+        metavar="FILE",
+        help="GPUs from a file instead of this host's driver.",
+    )(command)
+
+
+def unpinned(command: _Command) -> _Command:
+    """Consent to code of unknown revision."""
+    return click.option("--allow-unpinned", is_flag=True, help="Run a repository's own code without a pinned revision.")(command)
+
+
+def as_json(command: _Command) -> _Command:
+    """JSON instead of text."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON of a stable shape.")(command)
+
+
+def print_json(value: object) -> None:
+    """JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Ask on a terminal; elsewhere only ``--yes`` agrees."""
+    if yes:
+        return True
+    return sys.stdin.isatty() and sys.stderr.isatty() and click.confirm(question, err=True)

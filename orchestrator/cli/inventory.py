@@ -1,0 +1,27 @@
+"""``orchestrator inventory``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.app.planning import this_host
+from orchestrator.cli.context import Context, as_json, print_json
+from orchestrator.report.inventory import inventory_json, inventory_text, inventory_yaml
+
+
+@click.command()
+@as_json
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write an inventory file for 'plan' and 'render'.")
+@click.pass_obj
+def command(context: Context, as_json: bool, output: Path | None) -> None:
+    """Show this host's GPUs, and the versions of Docker, Compose and the driver."""
+    host = this_host(context.world)
+    if output is not None:
+        context.world.library.save(output.parent, {output.name: inventory_yaml(host)}, ())
+        click.echo(f"written to {output}", err=True)
+    elif as_json:
+        print_json(inventory_json(host))
+    else:
+        click.echo(inventory_text(host), nl=False)

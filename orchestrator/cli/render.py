@@ -1,0 +1,49 @@
+"""``orchestrator render``."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import click
+
+from orchestrator.app.render import Difference, render
+from orchestrator.cli.context import Context, inventory, mode, names, unpinned
+from orchestrator.errors import OrchestratorError
+from orchestrator.plan.request import Mode, Request
+
+
+@click.command()
+@names
+@click.option("--all", "everything", is_flag=True, help="Every model of the registry; what can't run on the host is left out.")
+@mode
+@click.option("--output", type=click.Path(path_type=Path), default=Path("compose"), show_default=True, metavar="DIR")
+@inventory
+@unpinned
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 and a diff if a file is stale.")
+@click.pass_obj
+def command(
+    context: Context,
+    names: tuple[str, ...],
+    everything: bool,
+    mode: Mode,
+    output: Path,
+    inventory: Path | None,
+    allow_unpinned: bool,
+    check: bool,
+) -> None:
+    """Write docker-compose files: one per model, and compose.yaml that includes them all."""
+    request = Request(names, project=context.project, mode=mode, allow_unpinned=allow_unpinned, partial=everything)
+    done = render(context.world, request, context.registries, inventory, output, everything=everything, write=not check)
+    for error in done.omitted:
+        click.echo(f"left out: {error.what}", err=True)
+    if check and done.differences:
+        for difference in done.differences:
+            click.echo(_diff(difference), nl=False)
+        raise OrchestratorError(f"{len(done.differences)} files in {output} are stale", hint="run the same command without --check")
+    click.echo(f"{done.count} files in {output} {'are fresh' if check else 'written'}", err=True)
+
+
+def _diff(difference: Difference) -> str:
+    old, new = difference.old.splitlines(keepends=True), difference.new.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(old, new, f"{difference.path} (on disk)", f"{difference.path} (rendered)"))

@@ -1,0 +1,17 @@
+"""``orchestrator start``."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.app.lifecycle import change
+from orchestrator.cli.context import Context, names
+from orchestrator.cli.progress import Progress
+
+
+@click.command()
+@names
+@click.pass_obj
+def command(context: Context, names: tuple[str, ...]) -> None:
+    """Start stopped models."""
+    change(context.world, context.project, names, "start", Progress(context.verbose).event)

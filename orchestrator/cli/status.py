@@ -1,0 +1,42 @@
+"""``orchestrator status``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from orchestrator.app.status import containers, probe
+from orchestrator.cli.context import Context, as_json, names, print_json
+from orchestrator.observation import Container
+from orchestrator.report.status import status_json, status_table
+
+_EVERY = 2.0
+
+
+@click.command()
+@names
+@as_json
+@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@click.option("--probe", "ask", is_flag=True, help="Ask every ready model a real question.")
+@click.pass_obj
+def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool, ask: bool) -> int:
+    """Show what runs, or only the models named. Exit code 1 if one of them is dead."""
+    while True:
+        found = containers(context.world, context.project, names)
+        probes = {c.id: probe(context.world, c) for c in found if c.ready} if ask else {}
+        if watch:
+            click.clear()
+        _show(context, found, probes, as_json)
+        if not watch:
+            return int(any(c.failed or c.phase == "unresponsive" for c in found) or any(p.startswith("failed") for p in probes.values()))
+        context.world.clock.sleep(_EVERY)
+
+
+def _show(context: Context, found: Sequence[Container], probes: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json(status_json(found, probes))
+    elif found:
+        click.echo(status_table(found, context.world.clock.now(), probes), nl=False)
+    else:
+        click.echo(f"nothing runs in project {context.project}")

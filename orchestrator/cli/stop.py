@@ -1,0 +1,17 @@
+"""``orchestrator stop``."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.app.lifecycle import change
+from orchestrator.cli.context import Context, names
+from orchestrator.cli.progress import Progress
+
+
+@click.command()
+@names
+@click.pass_obj
+def command(context: Context, names: tuple[str, ...]) -> None:
+    """Stop models; their containers stay."""
+    change(context.world, context.project, names, "stop", Progress(context.verbose).event)

@@ -1,0 +1,70 @@
+"""``orchestrator up``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from orchestrator.app.planning import Decided
+from orchestrator.app.status import containers
+from orchestrator.app.up import Options, Screen, up
+from orchestrator.cli.context import Context, confirmed, inventory, mode, names, unpinned
+from orchestrator.cli.progress import Progress
+from orchestrator.errors import OrchestratorError
+from orchestrator.plan.request import Mode, Request
+from orchestrator.plan.steps import Step
+from orchestrator.report.plan import plan_text
+from orchestrator.report.status import status_table
+
+
+@click.command()
+@names
+@mode
+@click.option("--gpu", default="", metavar="ID", help="The GPU to use: its position or its UUID.")
+@click.option("--port", type=int, default=0, metavar="N", help="The port on 127.0.0.1, instead of the preferred one.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up waiting after so many seconds.")
+@click.option("--no-wait", is_flag=True, help="Return as soon as the containers exist.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@click.option("--yes", is_flag=True, help="Replace models that serve, without asking.")
+@inventory
+@unpinned
+@click.pass_obj
+def command(
+    context: Context,
+    names: tuple[str, ...],
+    mode: Mode,
+    gpu: str,
+    port: int,
+    timeout: float | None,
+    no_wait: bool,
+    dry_run: bool,
+    yes: bool,
+    inventory: Path | None,
+    allow_unpinned: bool,
+) -> None:
+    """Start models, each in a container of its own, and follow them until they have answered."""
+    request = Request(
+        names, project=context.project, mode=mode, gpu=gpu, port=port, allow_unpinned=allow_unpinned, move_ports=not port
+    )
+    options = Options(context.registries, inventory, dry_run, not no_wait, timeout)
+    progress = Progress(context.verbose)
+
+    def agree(steps: Sequence[Step]) -> bool:
+        lost = ", ".join(f"{step.subject} ({step.cause})" for step in steps)
+        return confirmed(f"This ends what serves now: {lost}. Go on?", yes)
+
+    def show(decided: Decided) -> None:
+        click.echo(plan_text(decided.plan, decided.placements), nl=False)
+
+    failed = up(context.world, request, options, Screen(show, progress.event, agree))
+    progress.close()
+    if dry_run:
+        return
+    found = containers(context.world, context.project, names)
+    click.echo(status_table(found, context.world.clock.now(), {}), nl=False)
+    if failed:
+        raise OrchestratorError(
+            f"not ready: {', '.join(failed)}", hint=f"'orchestrator logs {names[0]}' shows what the engine said"
+        )

@@ -1,0 +1,226 @@
+"""Placements to Compose files: one per container, one that includes them all. Deterministic to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator import __version__, traits
+from orchestrator.errors import RequestError
+from orchestrator.observation import LABEL, SCHEMA
+from orchestrator.plan.commands import LOCAL_WEIGHTS, PORT, engine_command
+from orchestrator.plan.placement import Placement, Placements
+from orchestrator.plan.steps import Desired
+from orchestrator.registry.spec import Engine, ModelSpec, Transformers, Vllm
+from orchestrator.templating import render
+
+#: volumes of all projects on a host: (name, where it is mounted). External, so that ``down -v`` by hand keeps the weights
+VOLUMES = (("orchestrator-weights", "/weights"), ("orchestrator-cache", "/cache"), ("orchestrator-locks", "/locks"))
+#: user and group of every container; vLLM's image supports it
+OWNER = "2000:0"
+FLEET_FILE = "compose.yaml"
+ENV_FILE = ".env"
+#: without it, ``up`` of one file would offer to remove the services of all others
+ENV_TEXT = "# one file's `docker compose up` must not call the other models orphans\nCOMPOSE_IGNORE_ORPHANS=true\n"
+GATE_FOLDER = "gate"
+_TOKEN = "hf_token"  # noqa: S105 (a name)
+TOKEN_VARIABLE = "ORCHESTRATOR_HF_TOKEN_FILE"  # noqa: S105 (a name)
+TOKEN_DEFAULT = f"./secrets/{_TOKEN}"
+_SERVICE, _FILE, _FLEET = "compose/service.yaml.j2", "compose/file.yaml.j2", "compose/fleet.yaml.j2"
+TEMPLATES = (_SERVICE, _FILE, _FLEET)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image reference, and for images of ours what to build: dependency family and variant (cpu or cuda)."""
+
+    reference: str
+    family: str = ""
+    variant: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is built here rather than pulled."""
+        return bool(self.family)
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeDocument:
+    """One rendered file and what the steps need to know of it."""
+
+    placement: Placement
+    image: Image
+    command: tuple[str, ...]
+    digest: str
+    text: str
+    needs_gate: bool
+    needs_token: bool
+
+    @property
+    def filename(self) -> str:
+        """``<service>.yaml``."""
+        return f"{self.placement.service}.yaml"
+
+    def desired(self, image_source: str) -> Desired:
+        """The document as the steps see it. ``image_source``: what an image of ours would be built from now."""
+        p = self.placement
+        return Desired(
+            service=p.service,
+            container=p.container,
+            image=self.image.reference,
+            built=self.image.ours,
+            image_source=image_source,
+            digest=self.digest,
+            command=self.command,
+            port=p.port,
+            gpus=p.gpus,
+            volumes=tuple(name for name, _ in VOLUMES),
+        )
+
+
+def image_of(engine: Engine, device: str) -> Image:
+    """The image that serves a model on that engine and device."""
+    if isinstance(engine, Vllm):
+        return Image(engine.image)
+    assert isinstance(engine, Transformers)  # noqa: S101 (there are two engines)
+    if engine.image:
+        return Image(engine.image)
+    return built_image(engine.image_family, "cuda" if device == "gpu" else "cpu")
+
+
+def built_image(family: str, variant: str) -> Image:
+    """The image of ours for a dependency family, tagged with this version."""
+    return Image(f"orchestrator/transformers:{__version__}-{family}-{variant}", family, variant)
+
+
+def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: Mapping[str, str]) -> ComposeDocument:
+    """Render one placement. ``docker``: version of the engine, "" for unknown (then nothing newer than 20.10 is used)."""
+    engine = spec.engine(placement.engine)
+    assert engine is not None  # noqa: S101 (a placement names an engine of the spec)
+    image = image_of(engine, placement.device)
+    command = (*_gate(placement), "--", *engine_command(spec, placement))
+    token = spec.source.gated and not spec.source.path
+    values: dict[str, object] = {
+        "service": placement.service,
+        "container": placement.container,
+        "image": image.reference,
+        "command": command,
+        "environment": sorted(_environment(engine, token=token).items()),
+        "published": f"{placement.address}:{placement.port}:{PORT}",
+        "mounts": _mounts(spec, image),
+        "secrets": (_TOKEN,) if token else (),
+        "shm_bytes": str(engine.shm_mib << 20),
+        "start_interval": traits.at_least(traits.version(docker), traits.DOCKER_START_INTERVAL),
+        "gpus": placement.gpus,
+    }
+    service, digest = _service(values, placement, templates[_SERVICE])
+    text = render(
+        templates[_FILE],
+        {
+            "title": f"{spec.name} on {placement.engine}",
+            "version": __version__,
+            "remarks": _remarks(placement),
+            "project": placement.project,
+            "service": service,
+            "secrets": ({"name": _TOKEN, "variable": TOKEN_VARIABLE, "default": TOKEN_DEFAULT},) if token else (),
+            "volumes": [name for name, _ in VOLUMES],
+        },
+    )
+    return ComposeDocument(placement, image, command, digest, text, needs_gate=not image.ours, needs_token=token)
+
+
+def _service(values: Mapping[str, object], placement: Placement, template: str) -> tuple[str, str]:
+    """The service with its labels, one of which is the digest of the service without it."""
+    labels = {
+        "schema": SCHEMA,
+        "project": placement.project,
+        "service": placement.service,
+        "model": placement.model,
+        "engine": placement.engine,
+        "gpus": ",".join(placement.gpus),
+        "claim": str(placement.claim.total),
+        "address": placement.address,
+        "port": str(placement.port),
+    }
+
+    def text(digest: str) -> str:
+        named = sorted((LABEL + key, value) for key, value in {**labels, "digest": digest}.items())
+        return render(template, {**values, "labels": named}).rstrip("\n")
+
+    digest = hashlib.sha256(text("").encode()).hexdigest()
+    return text(digest), digest
+
+
+def _gate(placement: Placement) -> tuple[str, ...]:
+    gpus = tuple(word for gpu in placement.gpus for word in ("--gpu", gpu))
+    claim = ("--claim-mib", str(placement.claim.mib)) if placement.gpus else ()
+    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim)
+
+
+def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
+    """Caches on the volumes, telemetry off, then the entry's own, which win."""
+    return {
+        "DO_NOT_TRACK": "1",
+        "HF_HOME": "/weights/hub",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_MODULES_CACHE": "/cache/modules",
+        "HOME": "/cache/home",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        "PYTHONUNBUFFERED": "1",
+        "TRITON_CACHE_DIR": "/cache/triton",
+        "XDG_CACHE_HOME": "/cache",
+        **({"HF_TOKEN_PATH": f"/run/secrets/{_TOKEN}"} if token else {}),
+        **({"VLLM_CACHE_ROOT": "/cache/vllm", "VLLM_NO_USAGE_STATS": "1"} if isinstance(engine, Vllm) else {}),
+        **engine.environment,
+    }
+
+
+def _mounts(spec: ModelSpec, image: Image) -> list[dict[str, object]]:
+    mounts: list[dict[str, object]] = [
+        {"type": "volume", "source": name, "target": target, "read_only": False} for name, target in VOLUMES
+    ]
+    if spec.source.path:
+        mounts.append({"type": "bind", "source": spec.source.path, "target": LOCAL_WEIGHTS, "read_only": True})
+    if not image.ours:
+        gate = {"type": "bind", "source": f"./{GATE_FOLDER}", "target": "/opt/orchestrator/gate", "read_only": True}
+        mounts.append(gate)
+    return mounts
+
+
+def _remarks(placement: Placement) -> list[str]:
+    """Comment lines; anything but plain text would be a way to break out of the comment."""
+    place = f"GPU {', '.join(placement.gpus)}" if placement.gpus else "the CPU"
+    claim = f", claims {placement.claim.mib} MiB" if placement.gpus else ""
+    return [_plain(line) for line in (f"Runs on {place}{claim}.", *placement.warnings)]
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def fleet(
+    placements: Placements, project: str, host: str, documents: Sequence[ComposeDocument], template: str, others: Sequence[str]
+) -> str:
+    """The file that includes all others that fit on the host together, and ``others``, which were applied before."""
+    check(documents)
+    together = sorted([*others, *(d.filename for d in documents if d.placement.fleet)])
+    apart = [d.placement.service for d in documents if not d.placement.fleet]
+    remarks = [f"Not included, does not fit beside the others: {', '.join(apart)}."] if apart else []
+    remarks += [f"Not rendered: {_plain(error.what)}." for error in placements.omitted]
+    values = {"project": project, "host": _plain(host), "version": __version__, "remarks": remarks, "files": together}
+    return render(template, values)
+
+
+def check(documents: Sequence[ComposeDocument]) -> None:
+    """What ``docker compose config`` misses: two services with one name, or on one host port. RequestError lists all."""
+    seen: dict[object, str] = {}
+    clashes: list[str] = []
+    for item in documents:
+        p = item.placement
+        for key, what in ((p.port, f"host port {p.port}"), (p.container, f"container name {p.container}")):
+            if key in seen:
+                clashes.append(f"{what} is used by both {seen[key]} and {p.service}")
+            seen[key] = p.service
+    if clashes:
+        raise RequestError("the rendered files clash\n" + "\n".join(f"  {c}" for c in clashes), hint="give each entry its own port")

@@ -1,0 +1,158 @@
+"""Runs the steps of a plan through the ports and yields what happens. It decides nothing.
+
+After a kill -9 at any point the next plan sees the truth: images and volumes are marked only when done, documents are
+written before Compose is called, and a container that was created but never started is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.compose import OWNER, ComposeDocument, Image
+from orchestrator.errors import OrchestratorError
+from orchestrator.observation import Container
+from orchestrator.plan.steps import Plan, Step
+from orchestrator.ports import Event, World
+
+#: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
+GRACE = 30
+_POLL = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A plan with what its steps need: the documents by service, and all files of the project's folder."""
+
+    plan: Plan
+    documents: Mapping[str, ComposeDocument]
+    files: Mapping[str, str]
+
+
+def apply(work: Work, world: World) -> Iterator[Event]:
+    """Images, volumes, files, then one Compose call for everything new, and restarts. Raises what a step raises."""
+    images = {d.image.reference: d.image for d in work.documents.values()}
+    for step in work.plan.of("build", "pull"):
+        yield from _timed(step, world, _image(step, images, world))
+    yield from _volumes(work, world)
+    world.workspace.write(work.plan.project, dict(work.files))
+    yield from _compose(work, world)
+    for step in work.plan.of("start", "restart"):
+        yield from _timed(step, world, _lifecycle(step, world))
+
+
+def remove(plan: Plan, world: World) -> Iterator[Event]:
+    """Remove containers by id, forget their documents, and the project's network once it is empty."""
+    for step in plan.of("remove"):
+        yield from _timed(step, world, _lifecycle(step, world))
+    world.workspace.forget(plan.project, [f"{step.subject}.yaml" for step in plan.of("remove")])
+    world.actor.remove_network(plan.project)
+
+
+def control(plan: Plan, world: World) -> Iterator[Event]:
+    """Stop, start and restart containers by id."""
+    for step in plan.of("stop", "start", "restart"):
+        yield from _timed(step, world, _lifecycle(step, world))
+
+
+def _timed(step: Step, world: World, lines: Iterator[str]) -> Iterator[Event]:
+    begun = world.clock.now()
+    yield Event("start", step.subject, f"{step.kind}: {step.cause}")
+    for line in lines:
+        yield Event("output", step.subject, line, world.clock.now() - begun)
+    yield Event("done", step.subject, step.kind, world.clock.now() - begun)
+
+
+def _image(step: Step, images: Mapping[str, Image], world: World) -> Iterator[str]:
+    if step.kind == "build":
+        yield from world.builder.build(images[step.subject])
+    else:
+        yield from world.actor.pull(step.subject)
+
+
+def _volumes(work: Work, world: World) -> Iterator[Event]:
+    names = [step.subject for step in work.plan.of("volume")]
+    if not names:
+        return
+    begun = world.clock.now()
+    helper = next(iter(work.documents.values())).image.reference
+    world.workspace.mark_prepared(world.actor.prepare_volumes(names, helper, OWNER))
+    for name in names:
+        yield Event("done", name, "volume", world.clock.now() - begun)
+
+
+def _compose(work: Work, world: World) -> Iterator[Event]:
+    new = work.plan.of("create", "replace")
+    if not new:
+        return
+    for step in new:
+        yield Event("start", step.subject, f"{step.kind}: {step.cause}")
+    begun = world.clock.now()
+    folder = world.workspace.folder(work.plan.project)
+    try:
+        world.compose.up(folder, work.plan.project, [step.subject for step in new])
+    except OrchestratorError:
+        _discard(work, new, world)
+        raise
+    for step in new:
+        yield Event("done", step.subject, step.kind, world.clock.now() - begun)
+
+
+def _discard(work: Work, new: Sequence[Step], world: World) -> None:
+    """Remove what Compose created and could not start, so that nothing is half-started."""
+    services = {step.subject for step in new}
+    for container in world.docker.observe().project(work.plan.project):
+        if container.service in services and container.state == "created":
+            world.actor.remove(container.id, grace=0)
+
+
+def _lifecycle(step: Step, world: World) -> Iterator[str]:
+    match step.kind:
+        case "remove":
+            world.actor.remove(step.target, GRACE)
+        case "stop":
+            world.actor.stop(step.target, GRACE)
+        case "start":
+            world.actor.start(step.target)
+        case "restart":
+            world.actor.restart(step.target, GRACE)
+        case _:
+            raise ValueError(f"{step.kind} is not a step of one container")
+    return iter(())
+
+
+def follow(project: str, services: Sequence[str], world: World, timeout: float | None) -> Iterator[Event]:
+    """Yield every change of phase until each service is ready or has failed, or ``timeout`` seconds are over."""
+    begun = world.clock.now()
+    seen: dict[str, tuple[str, str]] = {}
+    waiting = set(services)
+    while waiting:
+        now = {c.service: c for c in world.docker.observe().project(project)}
+        elapsed = world.clock.now() - begun
+        for service in sorted(waiting):
+            yield from _change(service, now.get(service), seen, elapsed)
+        waiting = {s for s in waiting if (c := now.get(s)) is not None and not c.ready and not c.failed}
+        if waiting and timeout is not None and elapsed >= timeout:
+            for service in sorted(waiting):
+                yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
+            return
+        if waiting:
+            world.clock.sleep(_POLL)
+
+
+def _change(service: str, container: Container | None, seen: dict[str, tuple[str, str]], elapsed: float) -> Iterator[Event]:
+    if container is None:
+        yield Event("failed", service, "its container is gone", elapsed)
+        return
+    gate = container.gate
+    words = (container.phase, gate.detail or gate.reason if gate else container.error)
+    if container.ready:
+        yield Event("ready", service, "", elapsed)
+    elif container.failed:
+        reason = (gate.reason if gate else "") or container.error or f"exit code {container.exit_code}"
+        yield Event("failed", service, f"{container.phase}: {reason}", elapsed)
+    elif seen.get(service, ("", ""))[0] != words[0]:
+        yield Event("phase", service, f"{words[0]}{f' ({words[1]})' if words[1] else ''}", elapsed)
+    seen[service] = words
+
+

@@ -1,0 +1,130 @@
+"""What containers, images and ports look like now. One snapshot, taken before a plan is made.
+
+Nothing here imports more than the standard library's data types: ``status`` stands on it and has to be quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Mapping
+
+LABEL = "io.orchestrator."
+#: version of the label schema; containers of another schema are shown but not planned with
+SCHEMA = "1"
+#: label of an image of ours: digest of everything it was built from
+IMAGE_SOURCE_LABEL = LABEL + "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the start gate inside a container says of itself (its ``health`` line)."""
+
+    phase: str
+    reason: str = ""
+    detail: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of ours, of any project. Times are Unix seconds, sizes bytes."""
+
+    id: str
+    name: str
+    state: str
+    """Docker's word: created, running, restarting, paused, exited, dead."""
+    health: str
+    """Docker's word: starting, healthy, unhealthy; "" without a health check."""
+    project: str
+    service: str
+    model: str
+    engine: str
+    image: str
+    image_id: str
+    digest: str
+    gpus: tuple[str, ...]
+    claim: int
+    address: str
+    port: int
+    command: tuple[str, ...] = ()
+    gate: Gate | None = None
+    exit_code: int = 0
+    error: str = ""
+    """Docker's own message about a failed start."""
+    started: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether its processes exist."""
+        return self.state in {"running", "restarting", "paused"}
+
+    @property
+    def phase(self) -> str:
+        """The state in one word, for people and for JSON: ready, stopped, created, dead, or the gate's phase."""
+        if self.state == "created":
+            return "created"
+        if self.state == "exited":
+            return "stopped" if self.exit_code in {0, 137, 143} else "dead"
+        if self.state != "running":
+            return self.state
+        if self.gate is not None:
+            return self.gate.phase
+        return {"healthy": "ready", "unhealthy": "unresponsive"}.get(self.health, "starting")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves: healthy for Docker and ready by the gate's own word."""
+        return self.phase == "ready" and self.health == "healthy"
+
+    @property
+    def failed(self) -> bool:
+        """Whether waiting longer can't help: parked, dead, or never started."""
+        return self.phase in {"parked", "dead", "created"}
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A container that is not ours."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortHolder:
+    """Who holds a port of this host."""
+
+    port: int
+    holder: str
+    """For people: ``container web`` or ``process nginx (pid 12)``."""
+    container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A local image."""
+
+    id: str
+    source: str = ""
+    """What it was built from, for images of ours; "" for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The world at one moment."""
+
+    containers: tuple[Container, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+    ports: tuple[PortHolder, ...] = ()
+    images: Mapping[str, Image] = field(default_factory=lambda: MappingProxyType({}))
+    volumes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Volumes that exist, with the time of their creation, which tells a volume from its namesake."""
+
+    def project(self, name: str) -> tuple[Container, ...]:
+        """Our containers of one project, sorted by service."""
+        return tuple(sorted((c for c in self.containers if c.project == name), key=lambda c: c.service))
+
+    def holder(self, port: int, *, but: str = "") -> PortHolder | None:
+        """Who holds a port, other than the container with id ``but``."""
+        return next((p for p in self.ports if p.port == port and (not but or p.container_id != but)), None)

@@ -1,0 +1,154 @@
+"""The steps from what is to what was asked for, each with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.errors import FitError
+from orchestrator.observation import Container, Image, Observation
+
+Kind = Literal["pull", "build", "volume", "create", "replace", "restart", "start", "keep", "stop", "remove"]
+#: kinds that change nothing
+IDLE: frozenset[Kind] = frozenset({"keep"})
+#: kinds that end the life of a container that may be in use
+DESTRUCTIVE: frozenset[Kind] = frozenset({"replace", "remove"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do. ``subject`` is an image, a volume or a service; ``target`` the id of a container that exists."""
+
+    kind: Kind
+    subject: str
+    cause: str
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What a rendered document asks for, as far as the steps need to know it."""
+
+    service: str
+    container: str
+    image: str
+    built: bool
+    """Whether the image is built here rather than pulled."""
+    image_source: str
+    """Digest of what an image of ours would be built from now."""
+    digest: str
+    command: tuple[str, ...]
+    port: int
+    gpus: tuple[str, ...]
+    volumes: tuple[str, ...]
+
+
+def steps(desired: Sequence[Desired], observation: Observation, prepared: frozenset[str]) -> tuple[Step, ...]:
+    """Images and volumes first, then one step for each service, in the order given.
+
+    ``prepared``: ``name@created`` of the volumes that have been given their owner. Raises FitError where a foreign container has a name of ours.
+    """
+    owned = {c.name: c for c in observation.containers}
+    _refuse_foreign(desired, observation)
+    images = _images(desired, observation.images)
+    rebuilt = {step.subject for step in images}
+    done = {name for name, created in observation.volumes.items() if f"{name}@{created}" in prepared}
+    volumes = sorted({v for d in desired for v in d.volumes} - done)
+    return (
+        *images,
+        *(Step("volume", name, "not prepared yet") for name in volumes),
+        *(_service(d, owned.get(d.container), observation.images, rebuilt) for d in desired),
+    )
+
+
+def _refuse_foreign(desired: Sequence[Desired], observation: Observation) -> None:
+    foreign = {f.name: f.id for f in observation.foreign}
+    taken = [d.container for d in desired if d.container in foreign]
+    if taken:
+        raise FitError(
+            f"the container name {taken[0]} is taken by a container that is not ours ({foreign[taken[0]][:12]})",
+            hint=f"rename or remove it ('docker rename {taken[0]} NEW'), or use another project with --project",
+        )
+
+
+def _images(desired: Sequence[Desired], present: Mapping[str, Image]) -> tuple[Step, ...]:
+    found: dict[str, Step] = {}
+    for want in desired:
+        have = present.get(want.image)
+        if have is None:
+            kind: Kind = "build" if want.built else "pull"
+            found[want.image] = Step(kind, want.image, "image is missing")
+        elif want.built and want.image_source and have.source != want.image_source:
+            found[want.image] = Step("build", want.image, "its sources changed")
+    return tuple(found.values())
+
+
+def _service(want: Desired, have: Container | None, images: Mapping[str, Image], rebuilt: set[str]) -> Step:
+    if have is None:
+        return Step("create", want.service, "no container")
+    if have.digest != want.digest:
+        return Step("replace", want.service, _difference(want, have), have.id)
+    if want.image in rebuilt or have.image_id != images[want.image].id:
+        return Step("replace", want.service, "image was rebuilt", have.id)
+    if have.state == "created":
+        return Step("replace", want.service, f"it was created but never started{_because(have.error)}", have.id)
+    if not have.running:
+        return Step("start", want.service, f"it is {have.phase}{_because(have.error)}", have.id)
+    if have.phase == "parked":
+        reason = have.gate.reason if have.gate else ""
+        return Step("restart", want.service, f"it is parked{_because(reason)}", have.id)
+    return Step("keep", want.service, "nothing changed" if have.ready else f"nothing changed; it is {have.phase}", have.id)
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _difference(want: Desired, have: Container) -> str:
+    """What changed, as precisely as the container tells: image, GPU, port, the first flag, or just the settings."""
+    if have.image != want.image:
+        return f"image changed: {have.image} -> {want.image}"
+    if have.gpus != want.gpus:
+        return f"GPU changed: {_names(have.gpus)} -> {_names(want.gpus)}"
+    if have.port != want.port:
+        return f"port changed: {have.port} -> {want.port}"
+    if have.command != want.command:
+        return f"command changed: {_first_change(have.command, want.command)}"
+    return "settings changed"
+
+
+def _names(gpus: tuple[str, ...]) -> str:
+    return ", ".join(gpus) or "CPU"
+
+
+def _first_change(old: tuple[str, ...], new: tuple[str, ...]) -> str:
+    at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    flag = new[at - 1] if 0 < at <= len(new) and new[at - 1].startswith("--") else ""
+    before = old[at] if at < len(old) else "nothing"
+    after = new[at] if at < len(new) else "nothing"
+    return f"{flag} {before} -> {after}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done, and everything worth saying before it is."""
+
+    project: str
+    host: str
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would change."""
+        return all(step.kind in IDLE for step in self.steps)
+
+    def of(self, *kinds: Kind) -> tuple[Step, ...]:
+        """The steps of these kinds, in order."""
+        return tuple(step for step in self.steps if step.kind in kinds)
+
+
+def removal(project: str, host: str, containers: Sequence[Container], why: str) -> Plan:
+    """The plan that removes these containers."""
+    return Plan(project, host, tuple(Step("remove", c.service, why, c.id) for c in containers))

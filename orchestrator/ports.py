@@ -1,0 +1,226 @@
+"""The outside world as Protocols, and the events of what happens there. Adapters implement them; tests have fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from orchestrator.observation import Observation
+
+if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
+    from orchestrator.compose import Image
+    from orchestrator.inventory import Gpu, Host
+    from orchestrator.registry import Registry
+
+EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a subject (an image, a volume, a service). ``seconds`` since its step or start began."""
+
+    kind: EventKind
+    subject: str
+    text: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DockerVersion:
+    """What answers on the socket."""
+
+    version: str
+    podman: bool = False
+
+
+class DockerReader(Protocol):
+    """Looks at Docker, quickly: the bare socket."""
+
+    def version(self) -> DockerVersion:
+        """Version of the engine; EnvironmentProblem when none answers."""
+
+    def observe(self, images: Sequence[str] = (), volumes: Sequence[str] = ()) -> Observation:
+        """One snapshot of all containers, and of these images and volumes."""
+
+    def gpu_runtime(self) -> bool:
+        """Whether the engine knows an NVIDIA runtime or CDI devices."""
+
+    def disk(self) -> tuple[str, int | None]:
+        """The engine's data folder, and the bytes free there (None where this user can't look)."""
+
+
+class DockerActor(Protocol):
+    """Changes what Compose can't, or not precisely: by container id, so that nothing foreign is ever touched."""
+
+    def pull(self, reference: str) -> Iterator[str]:
+        """Pull an image; yields lines of progress."""
+
+    def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> tuple[str, ...]:
+        """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a helper container of ``image``.
+
+        Returns ``name@created`` of each.
+        """
+
+    def start(self, container: str) -> None:
+        """Start a stopped container."""
+
+    def stop(self, container: str, grace: int) -> None:
+        """Stop a container; it is killed after ``grace`` seconds."""
+
+    def restart(self, container: str, grace: int) -> None:
+        """Stop and start a container."""
+
+    def remove(self, container: str, grace: int) -> None:
+        """Stop and remove a container; no error if it is gone."""
+
+    def remove_network(self, project: str) -> None:
+        """Remove the default network of a project if nothing uses it."""
+
+    def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
+        """What the container printed, both streams, in chunks."""
+
+
+class ComposeCli(Protocol):
+    """``docker compose``."""
+
+    def version(self) -> str:
+        """Version of the plugin; EnvironmentProblem when there is none."""
+
+    def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
+        """One ``up -d`` of these services of the fleet file in a folder; OrchestratorError with what Compose said."""
+
+
+class ImageBuilder(Protocol):
+    """Images of ours."""
+
+    def source(self, image: Image) -> str:
+        """Digest of everything that an image would be built from now; "" where this version can't build it."""
+
+    def build(self, image: Image) -> Iterator[str]:
+        """Build and tag it; yields lines of progress. OrchestratorError with the end of the log when it fails."""
+
+    def buildable(self) -> tuple[Image, ...]:
+        """The images that this version can build, sorted by reference."""
+
+
+class GpuReader(Protocol):
+    """NVML."""
+
+    def read(self) -> tuple[tuple[Gpu, ...], str, str]:
+        """The GPUs of this host, the driver's version, and if there are none, why."""
+
+
+class ModelClient(Protocol):
+    """Talks to a running model, over the OpenAI API."""
+
+    def served(self, base: str) -> tuple[str, ...]:
+        """Names that the server at ``base`` says it serves; () while it can't be reached."""
+
+    def ask(self, base: str, model: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
+        """The answer's text; OrchestratorError with what the server said."""
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Workspace(Protocol):
+    """The state folder: applied documents, and marks that can be deleted without harm."""
+
+    def folder(self, project: str) -> Path:
+        """Where the documents of a project are applied from."""
+
+    def write(self, project: str, files: dict[str, str]) -> None:
+        """Write files into the project's folder, each atomically; names may have one folder in front."""
+
+    def documents(self, project: str) -> tuple[str, ...]:
+        """File names of the documents applied for a project, sorted."""
+
+    def forget(self, project: str, names: Sequence[str]) -> None:
+        """Remove documents."""
+
+    def token_file(self, project: str, variable: str, default: str) -> bool:
+        """Whether the file exists that the environment variable names, or else ``default`` in the project's folder."""
+
+    def prepared(self) -> frozenset[str]:
+        """``name@created`` of the volumes that have been given their owner."""
+
+    def mark_prepared(self, names: Sequence[str]) -> None:
+        """Mark volumes so."""
+
+    def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
+        """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""
+
+
+class Library(Protocol):
+    """Files that come with the package, or that the user names."""
+
+    def registry(self, folders: Sequence[Path]) -> Registry:
+        """Built-in entries and the user's, in this order."""
+
+    def templates(self) -> dict[str, str]:
+        """Compose templates by name."""
+
+    def gate(self) -> dict[str, str]:
+        """Source files of the gate by name."""
+
+    def probe_image(self) -> bytes:
+        """The known image, a PNG."""
+
+    def inventory(self, path: Path) -> Host:
+        """An inventory file; FileProblems if it isn't one."""
+
+    def folder(self, path: Path) -> dict[str, str]:
+        """Texts of the files in a folder, and in folders one below, by name; empty if there is no such folder."""
+
+    def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:
+        """Write files into a folder, each atomically, and remove others."""
+
+
+class World(Protocol):
+    """Everything outside, each part made when it is first used."""
+
+    @property
+    def docker(self) -> DockerReader:
+        """Looks at Docker."""
+
+    @property
+    def actor(self) -> DockerActor:
+        """Changes containers."""
+
+    @property
+    def compose(self) -> ComposeCli:
+        """Applies documents."""
+
+    @property
+    def builder(self) -> ImageBuilder:
+        """Builds images."""
+
+    @property
+    def gpus(self) -> GpuReader:
+        """Reads GPUs."""
+
+    @property
+    def models(self) -> ModelClient:
+        """Talks to models."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """The state folder."""
+
+    @property
+    def library(self) -> Library:
+        """Files of the package and the user's."""

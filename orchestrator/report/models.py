@@ -1,0 +1,72 @@
+"""Registry entries as tables, text and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.registry.spec import Engine, Fact, ModelSpec
+from orchestrator.report.table import table
+
+_ENGINES = ("vllm", "transformers")
+
+
+def models_table(specs: Sequence[ModelSpec]) -> str:
+    """One line per entry: what it is, and how each engine is known to work."""
+    header = ("NAME", "PARAMETERS", "VLLM", "TRANSFORMERS", "SUMMARY")
+    return table([(s.name, _count(s.parameters.total), _known(s.engines.vllm), _known(s.engines.transformers), s.summary) for s in specs], header)
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} B" if parameters >= 10**8 else f"{parameters / 1e6:.2f} M"
+
+
+def _known(engine: Engine | None) -> str:
+    if engine is None:
+        return "-"
+    if not engine.possible:
+        return "impossible"
+    return engine.evidence.level if engine.report.allowed else f"on request ({engine.evidence.level})"
+
+
+def model_text(spec: ModelSpec) -> str:
+    """Everything known of one entry."""
+    shape = spec.architecture
+    rows = [
+        ("source", _source(spec)),
+        ("licence", spec.source.licence),
+        ("architecture", shape.name + (f" (the report says {shape.reported})" if shape.reported not in {None, shape.name} else "")),
+        ("shape", f"{shape.layers} layers, {shape.kv_heads} KV heads of {shape.head_size}, context {shape.context:,} tokens"),
+        ("parameters", f"{spec.parameters.total:,}, of these vision {spec.parameters.vision:,} ({spec.parameters.source})"),
+        ("images", f"{spec.images.max_per_prompt} per prompt, at most {spec.images.tokens:,} tokens each"),
+        ("stop", ", ".join(map(repr, spec.prompt.stop))),
+    ]
+    text = f"{spec.name}: {spec.title}. {spec.summary}\n" + table([row for row in rows if row[1]])
+    text += "".join(_engine(name, engine) for name in _ENGINES if (engine := getattr(spec.engines, name)) is not None)
+    return text + "".join(_facts("known", spec.known))
+
+
+def _source(spec: ModelSpec) -> str:
+    source = spec.source
+    if source.recipe:
+        return f"made from seed {source.recipe.seed} by recipe {source.recipe.name}"
+    if source.path:
+        return f"folder {source.path}"
+    return f"{source.repository} at revision {source.revision or 'unknown'}{', runs its own code' if source.remote_code else ''}"
+
+
+def _engine(name: str, engine: Engine) -> str:
+    report = engine.report
+    said = f"{'allowed' if report.allowed else 'not allowed'}"
+    said += f", {report.memory_gb} GB" if report.memory_gb else ""
+    said += f", {report.status}" if report.status else ""
+    said += f", {report.notes}" if report.notes else ""
+    note = f": {engine.evidence.note}" if engine.evidence.note else ""
+    text = f"\non {name}\n"
+    text += f"  report of 24 January 2026: {said}\n  evidence: {engine.evidence.level}{note}\n"
+    text += f"  {'possible' if engine.possible else 'not possible'}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
+    return text + "".join("  " + line for line in (*_facts("known", engine.known), *_facts("problem", engine.problems)))
+
+
+def _facts(label: str, facts: Sequence[Fact]) -> Iterator[str]:
+    for fact in facts:
+        yield f"{label}: {fact.text} [{fact.source}]\n"
