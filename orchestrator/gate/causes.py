@@ -42,13 +42,9 @@ _CAUSES = (
     _Cause(r"Free memory on device", "Too little free GPU memory for the engine's own start check."),
     _Cause(r"OutOfMemoryError|CUDA out of memory|HIP out of memory", "The GPU ran out of memory."),
     _Cause(r"No available memory for the cache blocks", "No GPU memory was left for the KV cache."),
-    _Cause(
-        r"Error in memory profiling", "Another process changed the GPU's memory while the engine measured it."
-    ),
+    _Cause(r"Error in memory profiling", "Another process changed the GPU's memory while the engine measured it."),
     _fatal(r"outgoing traffic has been disabled", "The weights are not in the cache and downloads are off."),
-    _Cause(
-        r"(?:\b429|\b5\d\d) (?:Client|Server) Error", "The model hub refused for now (rate limit or outage)."
-    ),
+    _Cause(r"(?:\b429|\b5\d\d) (?:Client|Server) Error", "The model hub refused for now (rate limit or outage)."),
     _Cause(
         r"couldn't connect to '?http|Max retries exceeded|Temporary failure in name resolution"
         r"|ReadTimeout",

@@ -29,8 +29,10 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(argv: Sequence[str], host: str) -> Options:
     """Options of ``run``, without the word itself. Raises UsageError."""
-    found = _parser().parse_args(argv)
-    engine = tuple(found.engine[1:] if found.engine[:1] == ["--"] else found.engine)
+    # Split here, since argparse treats `--` and what follows it differently from version to version.
+    at = _engine_at(argv)
+    found = _parser().parse_args(argv[:at])
+    engine = tuple(argv[at + 1 :])
     if not engine:
         raise UsageError("no engine after --")
     return Options(
@@ -82,6 +84,7 @@ def _bare(state: Path, host: str) -> Options:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gate run",
+        usage="gate run --port PORT [options] -- ENGINE ARGV...",
         description="Start an engine when its turn on the GPU has come, and look after it.",
         epilog="The other verb is `gate health [--state FILE]`, the container's health check.",
         allow_abbrev=False,
@@ -142,7 +145,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="between looks at lock and health (default: 0.25)",
     )
-    add("engine", nargs=argparse.REMAINDER, metavar="-- ENGINE ARGV...", help="the engine's command line")
     return parser
 
 

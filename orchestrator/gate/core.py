@@ -120,13 +120,9 @@ def judge_memory(gpus: Sequence[str], claim_mib: int, cards: Mapping[str, Card],
     known = [(gpu, cards[gpu]) for gpu in gpus if gpu in cards]
     unknown = [gpu for gpu in gpus if gpu not in cards]
     short = [(gpu, card) for gpu, card in known if card.free_mib < claim_mib]
-    words = [
-        f"{gpu}: {card.free_mib} of {card.total_mib} MiB free, {claim_mib} claimed" for gpu, card in short
-    ]
+    words = [f"{gpu}: {card.free_mib} of {card.total_mib} MiB free, {claim_mib} claimed" for gpu, card in short]
     if unknown:
-        words.append(
-            f"free memory not known for {', '.join(unknown)} ({trouble or 'nvidia-smi does not tell'})"
-        )
+        words.append(f"free memory not known for {', '.join(unknown)} ({trouble or 'nvidia-smi does not tell'})")
     hopeless = any(card.total_mib < claim_mib for _, card in known)
     return Memory("; ".join(words), go=not short, hopeless=hopeless)
 
@@ -230,6 +226,4 @@ def resume(record: Record | None, container: str, argv: str, policy: Policy) -> 
         return Park(f"{record.parked} {again}", used - 1)
     if used > policy.restarts:
         return Park(f"The container went down uncleanly after {used} starts of the engine. {again}", used - 1)
-    return Start(
-        used, policy.pause(used), "The container went down uncleanly during or soon after the last start."
-    )
+    return Start(used, policy.pause(used), "The container went down uncleanly during or soon after the last start.")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from .health import probe
@@ -61,7 +62,7 @@ class Engine:
         self._kill_group()
         code = self._child.wait()
         until = time.monotonic() + _GONE_S
-        while self._group_exists() and time.monotonic() < until:
+        while self._group_lives() and time.monotonic() < until:
             time.sleep(0.01)
         for copier in self._copiers:
             copier.join(timeout=1.0)  # the pipes are closed by now, unless a process left the group with one
@@ -77,12 +78,13 @@ class Engine:
         except ProcessLookupError:
             return  # all gone
 
-    def _group_exists(self) -> bool:
+    def _group_lives(self) -> bool:
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
             return False
-        return True
+        # What is left may be zombies, which hold nothing any more but stay for ever without a proper init.
+        return any(_lives_in(stat, self.pid) for stat in Path("/proc").glob("[0-9]*/stat"))
 
     def _copy(self, source: IO[bytes], target: int) -> None:
         rest = b""
@@ -95,6 +97,15 @@ class Engine:
                 rest = rest[:_LINE_BYTES]
         if rest:
             self._tail.append(rest)
+
+
+def _lives_in(stat: Path, group: int) -> bool:
+    try:
+        # After the name, which may hold anything: state, parent, group.
+        state, _, of = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
+    except OSError:
+        return False  # gone meanwhile
+    return int(of) == group and state not in "ZX"
 
 
 def _pass_on(chunk: bytes, target: int) -> None:

@@ -46,11 +46,7 @@ def read_state(path: str) -> dict[str, object]:
             found = json.loads(os.read(fd, 65536))
         finally:
             os.close(fd)
-        if (
-            isinstance(found, dict)
-            and isinstance(found.get("since"), int)
-            and isinstance(found.get("port"), int)
-        ):
+        if isinstance(found, dict) and isinstance(found.get("since"), int) and isinstance(found.get("port"), int):
             return found
         why = "The gate's state file is not one."
     except FileNotFoundError:

@@ -38,7 +38,7 @@ class Options:
     poll_s: float = 0.25
 
 
-class _Hopeless(Exception):  # noqa: N818  # a state of the world more than an error of ours
+class _Hopeless(Exception):  # a state of the world more than an error of ours
     """Waiting can't make enough GPU memory free."""
 
 

@@ -9,7 +9,7 @@ import time
 from types import FrameType
 
 
-class Stopped(Exception):  # noqa: N818  # not an error: somebody asked us to stop
+class Stopped(Exception):  # not an error: somebody asked us to stop
     """SIGTERM or SIGINT came; raised from waits only, so that no step is cut in the middle."""
 
     def __init__(self, signum: int) -> None:
