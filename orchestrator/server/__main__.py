@@ -1,0 +1,76 @@
+"""``python3 -m server``: loads one model and serves it.
+
+Exit codes: 0 stopped; 2 a configuration that a restart can't heal (one line on stderr says what);
+1 anything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from .config import Config, parse
+from .errors import UnhealableError
+from .families import FAMILIES
+
+#: Seconds that requests in flight get to end in after SIGTERM; the gate waits 25 s before it kills.
+_GRACE = 15
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the server until it is stopped."""
+    config = parse(argv)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    # transformers' progress bars would fill the log with thousands of lines.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        serve(config)
+    except UnhealableError as error:
+        sys.stderr.write(f"server: {error}\n")
+        return 2
+    return 0
+
+
+def serve(config: Config) -> None:
+    """Loads the model, then listens: the port refuses until an answer can be given."""
+    import uvicorn  # noqa: PLC0415 (heavy imports wait until the command line is known to be right)
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+
+    from .app import create_app  # noqa: PLC0415
+    from .engine import Engine  # noqa: PLC0415
+    from .weights import locate  # noqa: PLC0415
+
+    transformers_logging.disable_progress_bar()
+    log = logging.getLogger("server")
+    family = importlib.import_module(f".families.{FAMILIES[config.family]}", __package__)
+    adapter = family.load(locate(config), config)
+    engine = Engine(adapter, max_model_len=config.max_model_len, stop=config.stop)
+
+    class Server(uvicorn.Server):  # type: ignore[misc]
+        async def startup(self, *args: object, **kwargs: object) -> None:
+            await super().startup(*args, **kwargs)
+            log.info("ready: %s on %s:%d", config.served_name, config.host, config.port)
+
+    Server(
+        uvicorn.Config(
+            create_app(engine.complete, config),
+            host=config.host,
+            port=config.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    ).run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,164 @@
+"""The request of ``/v1/chat/completions``, checked; and the answers, in OpenAI's shape.
+
+Parameters that this server can't honour are refused when they ask for something, never ignored in silence.
+Keys that OpenAI's API does not know are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .conversation import Completion, Sampling, Turn
+from .errors import ApiError
+from .images import ImageLimits, decode
+
+#: Parameters of OpenAI's API that are accepted only with a value that changes nothing.
+_NEUTRAL: dict[str, tuple[object, ...]] = {
+    "n": (1,),
+    "tools": ([],),
+    "tool_choice": ("none",),
+    "functions": ([],),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class TextPart(_Part):
+    """Text in a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(_Part):
+    """The place of an image: a data URL."""
+
+    url: str
+
+
+class ImagePart(_Part):
+    """An image in a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+def _as_parts(content: object) -> object:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+Content = Annotated[list[Part], BeforeValidator(_as_parts)]
+
+
+class Message(_Part):
+    """One message of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Content
+
+
+class ChatRequest(BaseModel):
+    """What this server understands of a chat request."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stream: bool | None = None
+
+    def sampling(self) -> Sampling:
+        """How the answer is to be chosen."""
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Sampling(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            stop=tuple(text for text in stop if text),
+        )
+
+    def conversation(self, limits: ImageLimits) -> tuple[Turn, ...]:
+        """The messages with their images decoded. Raises ``ApiError`` where a limit is passed."""
+        count = sum(isinstance(part, ImagePart) for message in self.messages for part in message.content)
+        if count > limits.count:
+            message = f"at most {limits.count} images in one request, got {count}"
+            raise ApiError(message, param="messages", code="too_many_images")
+        return tuple(_turn(message, limits) for message in self.messages)
+
+
+def _turn(message: Message, limits: ImageLimits) -> Turn:
+    role = "system" if message.role == "developer" else message.role
+    parts = (
+        part.text if isinstance(part, TextPart) else decode(part.image_url.url, limits) for part in message.content
+    )
+    return Turn(role, tuple(parts))
+
+
+def parse_chat(body: bytes, served_name: str) -> ChatRequest:
+    """A request from its body. Raises ``ApiError``: 400 for a wrong one, 404 for another model's name."""
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+    if request.model != served_name:
+        message = f"no model {request.model!r} here; this server has {served_name!r}"
+        raise ApiError(message, status=404, param="model", code="model_not_found")
+    if request.stream:
+        raise ApiError("stream: true is not supported by this server yet", param="stream", code="unsupported_value")
+    for name, value in (request.model_extra or {}).items():
+        if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
+            raise ApiError(f"{name} is not supported by this server", param=name, code="unsupported_parameter")
+    return request
+
+
+def _refusal(error: ValidationError) -> ApiError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return ApiError(f"{place or 'body'}: {first['msg']}", param=place or None, code="invalid_value")
+
+
+def chat_answer(completion: Completion, *, request_id: str, created: int, model: str) -> dict[str, Any]:
+    """The body of a successful answer; ``created`` in Unix seconds."""
+    message = {"role": "assistant", "content": completion.text}
+    return {
+        "id": request_id,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": completion.finish_reason}],
+        "usage": {
+            "prompt_tokens": completion.prompt_tokens,
+            "completion_tokens": completion.completion_tokens,
+            "total_tokens": completion.prompt_tokens + completion.completion_tokens,
+        },
+    }
+
+
+def model_list(served_name: str, *, created: int, max_model_len: int) -> dict[str, Any]:
+    """The body of ``/v1/models``; ``max_model_len`` in tokens, as vLLM adds it."""
+    card = {
+        "id": served_name,
+        "object": "model",
+        "created": created,
+        "owned_by": "orchestrator",
+        "max_model_len": max_model_len,
+    }
+    return {"object": "list", "data": [card]}

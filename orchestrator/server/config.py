@@ -1,0 +1,110 @@
+"""The command line, as one frozen value."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn, cast
+
+from .families import FAMILIES
+from .recipes import RECIPES
+
+Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["bfloat16", "float16", "float32"]
+Quantisation = Literal["none", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Weights that are made here from a seed instead of being loaded from a hub."""
+
+    name: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What to serve and how. ``max_model_len`` is in tokens, ``max_pixels`` in pixels after resizing."""
+
+    family: str
+    served_name: str
+    model: str | None = None
+    revision: str | None = None
+    recipe: Recipe | None = None
+    weights: Path = Path("/weights")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    device: Device = "auto"
+    dtype: Dtype = "bfloat16"
+    quantisation: Quantisation = "none"
+    max_model_len: int = 4096
+    max_images: int = 1
+    max_pixels: int | None = None
+    max_queue: int = 16
+    trust_remote_code: bool = False
+    stop: tuple[str, ...] = ()
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage text: the last line of the log is the cause."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"server: {message}\n")
+        raise SystemExit(2)
+
+
+def _between(low: int, high: int) -> type[int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be from {low} to {high}, got {value}")
+        return value
+
+    parse.__name__ = "whole number"
+    return cast("type[int]", parse)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="server", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--model", help="a Hugging Face repository, or a folder of weights")
+    add("--revision", help="commit, tag or branch of the repository")
+    add("--recipe", help=f"make the weights here instead: {', '.join(sorted(RECIPES))}")
+    add("--seed", type=_between(0, 2**63 - 1), default=0, help="seed of the recipe")
+    add("--weights", type=Path, default=Path("/weights"), help="made weights are kept in its folder made/")
+    add("--served-name", required=True, help="the name that callers ask for")
+    add("--family", required=True, help=f"which adapter serves the model: {', '.join(sorted(FAMILIES))}")
+    add("--host", default="127.0.0.1")
+    add("--port", type=_between(1, 65535), default=8000)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--dtype", choices=("bfloat16", "float16", "float32"), default="bfloat16")
+    add("--quantisation", choices=("none", "int8"), default="none")
+    add("--max-model-len", type=_between(1, 2**31), default=4096, help="tokens of prompt and answer together")
+    add("--max-images", type=_between(0, 1000), default=1, help="images in one request")
+    add("--max-pixels", type=_between(1, 2**31), help="larger images are scaled down to it")
+    add("--max-queue", type=_between(1, 10000), default=16, help="requests that may wait; more are refused")
+    add("--trust-remote-code", action="store_true")
+    add("--stop", action="append", default=[], metavar="TEXT", help="the answer ends here; may be repeated")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """Reads the command line. Leaves with exit code 2 and one line where it is wrong."""
+    parser = _parser()
+    given = parser.parse_args(argv)
+    if given.family not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        parser.error(f"family {given.family!r} is not supported by this image; it supports: {known}")
+    if given.recipe is not None and given.recipe not in RECIPES:
+        parser.error(f"no recipe {given.recipe!r}; there are: {', '.join(sorted(RECIPES))}")
+    if given.recipe is None and given.model is None:
+        parser.error("needs --model or --recipe")
+    if "" in given.stop or not given.served_name:
+        parser.error("--stop and --served-name must not be empty")
+    values = vars(given)
+    seed = values.pop("seed")
+    recipe = Recipe(given.recipe, seed) if given.recipe is not None else None
+    return Config(**{**values, "recipe": recipe, "stop": tuple(given.stop)})

@@ -1,0 +1,83 @@
+"""Loads a model from a folder, and tells what a restart can heal from what it can't."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import BitsAndBytesConfig
+
+from ..config import Config
+from ..errors import UnhealableError
+
+_log = logging.getLogger("server")
+
+
+def device_of(config: Config) -> torch.device:
+    """The device to load to."""
+    if config.device != "auto":
+        return torch.device(config.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_config(folder: Path, config: Config, *, model_type: str) -> None:
+    """Raises ``UnhealableError`` where config.json is missing, broken, of another family, or too short in context."""
+    try:
+        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found = data.get("model_type")
+    except FileNotFoundError:
+        raise UnhealableError(f"{folder} holds no config.json") from None
+    except (ValueError, AttributeError) as error:
+        raise UnhealableError(f"{folder}/config.json is broken: {error}") from None
+    if found != model_type:
+        raise UnhealableError(
+            f"family {config.family} serves model_type {model_type}; {folder}/config.json says {found}"
+        )
+    context = data.get("text_config", data).get("max_position_embeddings", config.max_model_len)
+    if config.max_model_len > context:
+        raise UnhealableError(f"--max-model-len {config.max_model_len} is more than the model's context of {context}")
+
+
+def load_model(model_class: Any, folder: Path, config: Config) -> Any:
+    """The model on its device, in eval mode.
+
+    Raises ``UnhealableError`` where files are missing, broken or do not hold every weight. What the machine
+    may get over (no GPU in sight, no memory, an I/O error) comes as it is.
+    """
+    device = device_of(config)
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, config.dtype),
+        "trust_remote_code": config.trust_remote_code,
+    }
+    if config.quantisation == "int8":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    if device.type == "cuda" or config.quantisation == "int8":
+        options["device_map"] = {"": device}
+    _log.info("loading weights: %s, %s on %s", folder, config.dtype, device)
+    began = time.monotonic()
+    try:
+        model, loading = model_class.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
+        )
+    except (ImportError, ValueError, SafetensorError) as error:
+        raise UnhealableError(f"can't load {folder}: {_one_line(error)}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UnhealableError(f"can't load {folder}: {_one_line(error)}") from error
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        # transformers would fill them with random numbers and serve nonsense.
+        raise UnhealableError(f"{folder} lacks {len(missing)} weights of the model, the first is {missing[0]}")
+    model = model.eval() if "device_map" in options else model.to(device).eval()
+    _log.info("weights loaded in %.1f s", time.monotonic() - began)
+    return model
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
