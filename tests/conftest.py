@@ -1,4 +1,4 @@
-"""What every test shares: one option, reproducible hypothesis runs, and a guard: tests/unit touches nothing."""
+"""What every test shares: one option, reproducible hypothesis runs, a guard: tests/unit touches nothing."""
 
 from __future__ import annotations
 

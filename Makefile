@@ -1,0 +1,77 @@
+# Needs Debian 12 or newer with Python 3.11, and root or sudo. No Docker and no systemd needed: .ci/setup sees to it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+bin := .venv/bin
+lock := templates/images/transformers/requirements/tf5-cpu.txt
+wheels := build/wheels
+hosts := one-24gb two-80gb
+prompt ?= What is this?
+args ?=
+
+# What builds and serves a Transformers image here takes its wheels from this folder instead of an index.
+export ORCHESTRATOR_WHEELS := $(CURDIR)/$(wheels)
+
+.PHONY: help
+help: ## Show these lines
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+.PHONY: setup
+setup: ## Install what is missing: Docker Engine, Compose, .venv; start an engine if none answers
+	@.ci/setup --engine
+
+.PHONY: demo
+demo: setup wheels ## Build, start and ask a tiny model on this machine's Docker, CPU only
+	.ci/with-docker .ci/base-image
+	.ci/with-docker $(bin)/orchestrator up demo
+	.ci/with-docker $(bin)/orchestrator ask demo "$(prompt)"
+	.ci/with-docker $(bin)/orchestrator status
+
+.PHONY: test
+test: check wheels ## Run everything that decides whether a change is good (.ci/run)
+	.ci/base-image --tar
+	.ci/as-root $(bin)/pytest tests/integration $(args)
+
+.PHONY: check
+check: tools lint ## The quick part of it: no Docker, no network once .venv is there
+	$(bin)/pytest tests/unit tests/golden tests/functional $(args)
+
+.PHONY: lint
+lint: tools ## Check style, types, and who may import whom
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+.PHONY: fmt
+fmt: tools ## Format the code and mend what ruff can mend
+	$(bin)/ruff check --fix-only
+	$(bin)/ruff format
+
+.PHONY: golden
+golden: tools ## Write the golden files anew; read the difference before you commit it
+	$(bin)/pytest tests/golden --rewrite-golden
+
+.PHONY: compose
+compose: tools $(hosts:%=compose/%) ## Render the registry for the reference hosts into compose/
+
+.PHONY: $(hosts:%=compose/%)
+$(hosts:%=compose/%): tools
+	$(bin)/orchestrator render --all --inventory compose/hosts/$(@F).yaml --output $@
+
+.PHONY: bench
+bench: tools ## Time what a user waits for at the command line
+	@.ci/bench
+
+.PHONY: lock
+lock: ## Resolve the development packages anew (needs uv)
+	.ci/lock-dev
+
+.PHONY: tools wheels
+tools:
+	@.ci/setup
+
+wheels: tools
+	.ci/wheels $(wheels) $(lock)
