@@ -173,14 +173,10 @@ Slug = Annotated[
     AfterValidator(_slug),
     Field(json_schema_extra={"pattern": f"^{NAME_PATTERN.pattern}$", "maxLength": 40}),
 ]
-Port = Annotated[
-    int, AfterValidator(_port), Field(json_schema_extra={"minimum": FIRST_PORT, "maximum": LAST_PORT})
-]
+Port = Annotated[int, AfterValidator(_port), Field(json_schema_extra={"minimum": FIRST_PORT, "maximum": LAST_PORT})]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Repository = Annotated[str, AfterValidator(_repository)]
-Commit = Annotated[
-    str, AfterValidator(_commit), Field(json_schema_extra={"pattern": f"^{_COMMIT_PATTERN.pattern}$"})
-]
+Commit = Annotated[str, AfterValidator(_commit), Field(json_schema_extra={"pattern": f"^{_COMMIT_PATTERN.pattern}$"})]
 ImageReference = Annotated[str, AfterValidator(_image)]
 Expression = Annotated[str, AfterValidator(_expression)]
 Environment = dict[Annotated[str, AfterValidator(_variable)], str]

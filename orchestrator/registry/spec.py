@@ -98,9 +98,7 @@ class Source(Frozen):
 
     repository: Repository | None = None
     revision: Commit | None = Field(None, description="commit of the repository; null until it is locked")
-    path: AbsolutePath | None = Field(
-        None, description="a local folder of weights, used instead of the repository"
-    )
+    path: AbsolutePath | None = Field(None, description="a local folder of weights, used instead of the repository")
     recipe: Recipe | None = None
     remote_code: bool = Field(default=False, description="the repository's own Python code must run")
     gated: bool = Field(default=False, description="the hub asks for a token")
@@ -161,9 +159,7 @@ class Images(Frozen):
     max_pixels: Positive | None = None
     tokens: Positive = Field(description="image tokens of one image at the limit")
     patches: Positive
-    bytes_per_patch: Annotated[int, Field(ge=0)] = Field(
-        description="peak activation of the vision tower per patch"
-    )
+    bytes_per_patch: Annotated[int, Field(ge=0)] = Field(description="peak activation of the vision tower per patch")
     source: Text
 
 
@@ -206,9 +202,7 @@ class Evidence(Frozen):
 class Engine(Frozen):
     """What both engines need to know of a model."""
 
-    report: Report = Field(
-        Report(allowed=True), description="left out for a model that the report does not know"
-    )
+    report: Report = Field(Report(allowed=True), description="left out for a model that the report does not know")
     possible: bool = Field(default=True, description="whether the facts allow it, whatever the report says")
     known: tuple[Fact, ...] = ()
     problems: tuple[Fact, ...] = ()
@@ -241,9 +235,7 @@ class Transformers(Engine):
     """A model on our Transformers server, in an image of ours (by dependency family) or of the user's."""
 
     image_family: Slug = "tf5"
-    image: ImageReference | None = Field(
-        None, description="an image of your own that speaks the server's command line"
-    )
+    image: ImageReference | None = Field(None, description="an image of your own that speaks the server's command line")
     quantisation: Quantisation = "none"
 
     @model_validator(mode="after")
