@@ -15,8 +15,12 @@ from orchestrator.plan.steps import Desired
 from orchestrator.registry.spec import Engine, ModelSpec, Transformers, Vllm
 from orchestrator.templating import render
 
-#: volumes of all projects on a host: (name, where it is mounted). External, so that ``down -v`` by hand keeps the weights
-VOLUMES = (("orchestrator-weights", "/weights"), ("orchestrator-cache", "/cache"), ("orchestrator-locks", "/locks"))
+#: volumes of all projects on a host, and where they are mounted. External, so that ``down -v`` keeps the weights
+VOLUMES = (
+    ("orchestrator-weights", "/weights"),
+    ("orchestrator-cache", "/cache"),
+    ("orchestrator-locks", "/locks"),
+)
 #: user and group of every container; vLLM's image supports it
 OWNER = "2000:0"
 FLEET_FILE = "compose.yaml"
@@ -95,7 +99,7 @@ def built_image(family: str, variant: str) -> Image:
 
 
 def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: Mapping[str, str]) -> ComposeDocument:
-    """Render one placement. ``docker``: version of the engine, "" for unknown (then nothing newer than 20.10 is used)."""
+    """Render one placement. ``docker``: version of the engine; "" for unknown uses nothing newer than 20.10."""
     engine = spec.engine(placement.engine)
     assert engine is not None  # noqa: S101 (a placement names an engine of the spec)
     image = image_of(engine, placement.device)
@@ -183,7 +187,12 @@ def _mounts(spec: ModelSpec, image: Image) -> list[dict[str, object]]:
     if spec.source.path:
         mounts.append({"type": "bind", "source": spec.source.path, "target": LOCAL_WEIGHTS, "read_only": True})
     if not image.ours:
-        gate = {"type": "bind", "source": f"./{GATE_FOLDER}", "target": "/opt/orchestrator/gate", "read_only": True}
+        gate = {
+            "type": "bind",
+            "source": f"./{GATE_FOLDER}",
+            "target": "/opt/orchestrator/gate",
+            "read_only": True,
+        }
         mounts.append(gate)
     return mounts
 
@@ -200,7 +209,12 @@ def _plain(text: str) -> str:
 
 
 def fleet(
-    placements: Placements, project: str, host: str, documents: Sequence[ComposeDocument], template: str, others: Sequence[str]
+    placements: Placements,
+    project: str,
+    host: str,
+    documents: Sequence[ComposeDocument],
+    template: str,
+    others: Sequence[str],
 ) -> str:
     """The file that includes all others that fit on the host together, and ``others``, which were applied before."""
     check(documents)
@@ -208,12 +222,18 @@ def fleet(
     apart = [d.placement.service for d in documents if not d.placement.fleet]
     remarks = [f"Not included, does not fit beside the others: {', '.join(apart)}."] if apart else []
     remarks += [f"Not rendered: {_plain(error.what)}." for error in placements.omitted]
-    values = {"project": project, "host": _plain(host), "version": __version__, "remarks": remarks, "files": together}
+    values = {
+        "project": project,
+        "host": _plain(host),
+        "version": __version__,
+        "remarks": remarks,
+        "files": together,
+    }
     return render(template, values)
 
 
 def check(documents: Sequence[ComposeDocument]) -> None:
-    """What ``docker compose config`` misses: two services with one name, or on one host port. RequestError lists all."""
+    """What ``docker compose config`` misses: two services with one name or host port. RequestError lists all."""
     seen: dict[object, str] = {}
     clashes: list[str] = []
     for item in documents:
@@ -223,4 +243,7 @@ def check(documents: Sequence[ComposeDocument]) -> None:
                 clashes.append(f"{what} is used by both {seen[key]} and {p.service}")
             seen[key] = p.service
     if clashes:
-        raise RequestError("the rendered files clash\n" + "\n".join(f"  {c}" for c in clashes), hint="give each entry its own port")
+        raise RequestError(
+            "the rendered files clash\n" + "\n".join(f"  {c}" for c in clashes),
+            hint="give each entry its own port",
+        )

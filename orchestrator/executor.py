@@ -140,7 +140,9 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
             world.clock.sleep(_POLL)
 
 
-def _change(service: str, container: Container | None, seen: dict[str, tuple[str, str]], elapsed: float) -> Iterator[Event]:
+def _change(
+    service: str, container: Container | None, seen: dict[str, tuple[str, str]], elapsed: float
+) -> Iterator[Event]:
     if container is None:
         yield Event("failed", service, "its container is gone", elapsed)
         return
@@ -154,5 +156,3 @@ def _change(service: str, container: Container | None, seen: dict[str, tuple[str
     elif seen.get(service, ("", ""))[0] != words[0]:
         yield Event("phase", service, f"{words[0]}{f' ({words[1]})' if words[1] else ''}", elapsed)
     seen[service] = words
-
-

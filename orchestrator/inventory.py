@@ -14,7 +14,7 @@ MIB = 1 << 20
 class Gpu:
     """One GPU. ``id`` is what Docker is given (an NVML UUID, or an index in an inventory file).
 
-    ``total`` and ``free`` are bytes as NVML counts them; None where the driver does not tell, and then ``note`` says why.
+    ``total`` and ``free`` are bytes as NVML counts them; None where the driver does not tell, and ``note`` says why.
     """
 
     id: str

@@ -12,7 +12,7 @@ from orchestrator.inventory import GIB, MIB
 from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Transformers
 
 _BYTES_16_BIT, _BYTES_32_BIT = 2, 4
-#: peak of a prefill, bytes per token and unit of hidden size: the largest of four traced models (Qwen2-1.5B: 66.6 kB/1536)
+#: peak of a prefill, bytes per token and unit of hidden size: the largest of four traced (Qwen2-1.5B: 66.6 kB/1536)
 _PREFILL_BYTES = 44
 #: tokens that vLLM prefills at once on cards below 70 GiB (its ``max_num_batched_tokens`` default)
 _PREFILL_TOKENS = 2048
@@ -85,7 +85,11 @@ def claim(spec: ModelSpec, name: EngineName) -> Claim:
     cache = kv_per_token(spec, engine) * engine.max_model_len * sequences
     lines = [
         weights(spec, engine),
-        Line("KV cache", cache, f"{engine.max_model_len:,} tokens x {kv_per_token(spec, engine):,} bytes x {sequences}"),
+        Line(
+            "KV cache",
+            cache,
+            f"{engine.max_model_len:,} tokens x {kv_per_token(spec, engine):,} bytes x {sequences}",
+        ),
     ]
     activation = _activation(spec)
     if name == "vllm":
@@ -96,6 +100,12 @@ def claim(spec: ModelSpec, name: EngineName) -> Claim:
             Line("margin", _MARGIN, "what vLLM itself keeps back"),
         ]
     else:
-        lines.append(Line("activation", activation * 3 // 2, "largest image or prefill x 1.5: 32-bit results of 8-bit layers"))
+        lines.append(
+            Line(
+                "activation",
+                activation * 3 // 2,
+                "largest image or prefill x 1.5: 32-bit results of 8-bit layers",
+            )
+        )
     lines.append(Line("CUDA context", _CONTEXT, "0.3-0.55 GiB reported on cards up to 80 GB; not verified here"))
     return Claim(tuple(lines), kv_cache=cache, outside=_CONTEXT)

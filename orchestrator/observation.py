@@ -5,9 +5,9 @@ Nothing here imports more than the standard library's data types: ``status`` sta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Mapping
 
 LABEL = "io.orchestrator."
 #: version of the label schema; containers of another schema are shown but not planned with

@@ -13,14 +13,14 @@ from orchestrator.observation import Observation
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Image
     from orchestrator.inventory import Gpu, Host
-    from orchestrator.registry import Registry
+    from orchestrator.registry.loader import Registry
 
 EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a subject (an image, a volume, a service). ``seconds`` since its step or start began."""
+    """Something that happened to an image, a volume or a service. ``seconds`` since its step or start began."""
 
     kind: EventKind
     subject: str
@@ -59,7 +59,7 @@ class DockerActor(Protocol):
         """Pull an image; yields lines of progress."""
 
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> tuple[str, ...]:
-        """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a helper container of ``image``.
+        """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a container of ``image``.
 
         Returns ``name@created`` of each.
         """

@@ -14,8 +14,8 @@ from orchestrator.adapters.endpoint import docker_host
 from orchestrator.compose import FLEET_FILE
 from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
 
-_INSTALL = "install Compose v2 ('make setup' in a checkout does it), or the package docker-compose-plugin of Docker's own repository"
-#: what Docker says when a port is taken: by a container, by a process (both of Engine 20.10 and newer), and by its proxy
+_INSTALL = "install Compose v2: 'make setup' in a checkout does it, as does Docker's own package docker-compose-plugin"
+#: what Docker says when a port is taken: by a container, and by a process (Engine 20.10 and newer)
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use|failed to bind host port", re.IGNORECASE)
 _NO_RUNTIME = re.compile(r"could not select device driver|unknown runtime specified", re.IGNORECASE)
 
@@ -40,12 +40,26 @@ class Compose:
             raise EnvironmentProblem("Docker has no Compose plugin", where=docker, hint=_INSTALL)
         if not traits.at_least(traits.version(version), traits.COMPOSE_MINIMUM):
             needed = ".".join(map(str, traits.COMPOSE_MINIMUM))
-            raise EnvironmentProblem(f"Docker Compose {version} is too old, {needed} or newer is needed", where=docker, hint=_INSTALL)
+            raise EnvironmentProblem(
+                f"Docker Compose {version} is too old, {needed} or newer is needed",
+                where=docker,
+                hint=_INSTALL,
+            )
         return version
 
     def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
         """One ``up -d`` of these services of the fleet file in a folder."""
-        argv = ("--project-name", project, "--file", str(folder / FLEET_FILE), "up", "--detach", "--pull", "never", *services)
+        argv = (
+            "--project-name",
+            project,
+            "--file",
+            str(folder / FLEET_FILE),
+            "up",
+            "--detach",
+            "--pull",
+            "never",
+            *services,
+        )
         found = self._run(*argv)
         if found.returncode != 0:
             raise _failure(found.stderr)
@@ -69,9 +83,16 @@ def _failure(stderr: str) -> OrchestratorError:
     last = [line.strip() for line in stderr.splitlines() if line.strip()]
     said = next((line for line in reversed(last) if "error" in line.lower()), last[-1] if last else "no message")
     if _PORT_TAKEN.search(stderr):
-        return FitError(f"a port was taken in the meantime: {said}", hint="run it again; the plan will name who holds the port")
+        return FitError(
+            f"a port was taken in the meantime: {said}",
+            hint="run it again; the plan will name who holds the port",
+        )
     if _NO_RUNTIME.search(stderr):
         return EnvironmentProblem(
-            f"Docker can't hand out GPUs: {said}", hint="install the NVIDIA Container Toolkit and restart Docker; see 'orchestrator doctor'"
+            f"Docker can't hand out GPUs: {said}",
+            hint="install the NVIDIA Container Toolkit and restart Docker; see 'orchestrator doctor'",
         )
-    return OrchestratorError(f"docker compose failed: {said}", hint="nothing was left half-started; --verbose shows all of its output")
+    return OrchestratorError(
+        f"docker compose failed: {said}",
+        hint="nothing was left half-started; --verbose shows all of its output",
+    )

@@ -44,7 +44,10 @@ class SdkActor:
             seen: dict[str, str] = {}
             for message in self._client.api.pull(name, tag=tag, stream=True, decode=True):
                 if "error" in message:
-                    raise OrchestratorError(f"can't pull {reference}: {message['error']}", hint="check its name, the network and the disk")
+                    raise OrchestratorError(
+                        f"can't pull {reference}: {message['error']}",
+                        hint="check its name, the network and the disk",
+                    )
                 layer, status = message.get("id", ""), message.get("status", "")
                 if seen.get(layer) != status:
                     seen[layer] = status

@@ -76,7 +76,11 @@ class SocketReader:
     def gpu_runtime(self) -> bool:
         """Whether the engine knows an NVIDIA runtime or CDI devices."""
         info = self._get("/info")
-        return "nvidia" in (info.get("Runtimes") or {}) or bool(info.get("DiscoveredDevices")) or shutil.which(_HOOK) is not None
+        return (
+            "nvidia" in (info.get("Runtimes") or {})
+            or bool(info.get("DiscoveredDevices"))
+            or shutil.which(_HOOK) is not None
+        )
 
     def disk(self) -> tuple[str, int | None]:
         """The engine's data folder, and the bytes free there (None where this user can't look)."""
@@ -96,7 +100,7 @@ class SocketReader:
         found = self._get(f"/volumes/{quote(name, safe='')}", missing=None)
         return str(found.get("CreatedAt", "")) if found else ""
 
-    def _get(self, path: str, **missing: None) -> Any:  # noqa: ANN401 (JSON)
+    def _get(self, path: str, **missing: None) -> Any:
         try:
             if self._connection is None:
                 self._connection = _Connection(docker_socket())
@@ -118,10 +122,14 @@ def no_docker(error: Exception) -> EnvironmentProblem:
     where = docker_socket()
     if isinstance(error, PermissionError):
         return EnvironmentProblem(
-            "this user may not talk to Docker", where=where, hint="run as root, or join the group 'docker' and log in again"
+            "this user may not talk to Docker",
+            where=where,
+            hint="run as root, or join the group 'docker' and log in again",
         )
     return EnvironmentProblem(
-        f"no Docker Engine answers ({error})", where=where, hint="install and start Docker ('make setup' in a checkout does both)"
+        f"no Docker Engine answers ({error})",
+        where=where,
+        hint="install and start Docker ('make setup' in a checkout does both)",
     )
 
 
@@ -175,7 +183,7 @@ def _container(listed: Mapping[str, Any], detail: Mapping[str, Any]) -> Containe
 
 
 def _gate(health: Mapping[str, Any], started: float) -> Gate | None:
-    """The gate's last word. Docker keeps the log of the run before a restart; a word older than the start says nothing."""
+    """The gate's last word. Docker keeps the log of earlier runs; a word older than the start says nothing."""
     for entry in reversed(health.get("Log") or ()):
         if _seconds(entry.get("Start", "")) < started:
             return None

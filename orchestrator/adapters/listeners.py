@@ -1,4 +1,4 @@
-"""Who listens on TCP ports of this host, from /proc. Names of other users' processes need root; without it: "a process"."""
+"""Who listens on TCP ports of this host, from /proc. Without root, other users' processes stay "a process"."""
 
 from __future__ import annotations
 

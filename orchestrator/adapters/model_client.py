@@ -11,7 +11,13 @@ from orchestrator.errors import OrchestratorError
 _QUICK = 5.0
 #: seconds for one answer; a CPU is slow
 _PATIENT = 600.0
-_MEDIA = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"), (b"BM", "image/bmp"))
+_MEDIA = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+    (b"BM", "image/bmp"),
+)
 
 
 class HttpModels:
@@ -29,12 +35,27 @@ class HttpModels:
         """The answer's text; OrchestratorError with what the server said."""
         parts: list[dict[str, object]] = [{"type": "text", "text": prompt}]
         if image is not None:
-            parts.insert(0, {"type": "image_url", "image_url": {"url": f"data:{_media(image)};base64,{base64.b64encode(image).decode()}"}})
-        body = {"model": model, "messages": [{"role": "user", "content": parts}], "max_tokens": max_tokens, "temperature": 0}
+            parts.insert(
+                0,
+                {
+                    "type": "image_url",
+                    "image_url": {"url": f"data:{_media(image)};base64,{base64.b64encode(image).decode()}"},
+                },
+            )
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": parts}],
+            "max_tokens": max_tokens,
+            "temperature": 0,
+        }
         try:
             answer = requests.post(f"{base}/v1/chat/completions", json=body, timeout=_PATIENT)
         except requests.RequestException as error:
-            raise OrchestratorError(f"{model} did not answer: {error}", where=base, hint="see 'orchestrator status' and 'orchestrator logs'") from error
+            raise OrchestratorError(
+                f"{model} did not answer: {error}",
+                where=base,
+                hint="see 'orchestrator status' and 'orchestrator logs'",
+            ) from error
         try:
             found = answer.json()
             if answer.ok:

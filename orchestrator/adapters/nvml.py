@@ -21,9 +21,10 @@ class NvmlReader:
         try:
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
             gpus = tuple(_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
-            return gpus, driver, "" if gpus else "the driver reports no GPU"
         except pynvml.NVMLError as error:
             return (), "", f"NVML: {error}"
+        else:
+            return gpus, driver, "" if gpus else "the driver reports no GPU"
         finally:
             pynvml.nvmlShutdown()
 
@@ -41,5 +42,5 @@ def _gpu(index: int) -> Gpu:
     return Gpu(uuid, name, int(memory.total), int(memory.free))
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 (bytes before nvidia-ml-py 12, text since)
+def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)

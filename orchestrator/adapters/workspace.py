@@ -109,7 +109,7 @@ class StateFolder:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """The lock file, shared by all users of the host; opened without O_CREAT first, which sticky folders forbid for others' files."""
+    """The lock file, shared by all users. First without O_CREAT, which sticky folders forbid for others' files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -131,4 +131,6 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OrchestratorError(f"can't write {path}: {error.strerror or error}", hint="check its permissions and the disk") from error
+        raise OrchestratorError(
+            f"can't write {path}: {error.strerror or error}", hint="check its permissions and the disk"
+        ) from error

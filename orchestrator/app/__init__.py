@@ -1,1 +1,1 @@
-"""One short function per verb, joining the rooms below. One module per group of verbs, so that each imports what it uses."""
+"""One short function per verb, joining the rooms below. A module per group of verbs imports only what it uses."""

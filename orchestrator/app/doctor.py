@@ -52,7 +52,12 @@ def doctor(world: World) -> tuple[Finding, ...]:
 def _docker(world: World) -> Iterator[Finding]:
     engine = world.docker.version()
     if engine.podman:
-        yield Finding("Docker Engine", "problem", f"Podman {engine.version} answers, and it ignores GPU requests", "point DOCKER_HOST at Docker")
+        yield Finding(
+            "Docker Engine",
+            "problem",
+            f"Podman {engine.version} answers, and it ignores GPU requests",
+            "point DOCKER_HOST at Docker",
+        )
     else:
         yield Finding("Docker Engine", "ok", engine.version)
 
@@ -67,7 +72,11 @@ def _gpus(world: World) -> Iterator[Finding]:
         yield Finding("GPU", "note", f"none ({note})", "models that need a GPU can't run here; those for the CPU can")
     for gpu in gpus:
         verdict: Verdict = "problem" if gpu.note else "ok"
-        yield Finding("GPU", verdict, f"{gpu.name} {gpu.id}, {gib(gpu.free)} of {gib(gpu.total)} free, driver {driver} {gpu.note}".rstrip())
+        yield Finding(
+            "GPU",
+            verdict,
+            f"{gpu.name} {gpu.id}, {gib(gpu.free)} of {gib(gpu.total)} free, driver {driver} {gpu.note}".rstrip(),
+        )
 
 
 def _runtime(world: World) -> Iterator[Finding]:
@@ -77,7 +86,10 @@ def _runtime(world: World) -> Iterator[Finding]:
         yield Finding("GPU runtime", "ok", "Docker knows an NVIDIA runtime or CDI devices")
     else:
         yield Finding(
-            "GPU runtime", "problem", "Docker does not know the NVIDIA runtime", "install the NVIDIA Container Toolkit and restart Docker"
+            "GPU runtime",
+            "problem",
+            "Docker does not know the NVIDIA runtime",
+            "install the NVIDIA Container Toolkit and restart Docker",
         )
 
 
@@ -86,7 +98,12 @@ def _disk(world: World) -> Iterator[Finding]:
     if free is None:
         yield Finding("disk", "note", f"{folder} can't be looked at by this user")
     elif free < _ROOM:
-        yield Finding("disk", "problem", f"{free / 10**9:.1f} GB free in {folder}", "images and weights need about 30 GB: make room, or move Docker's data-root")
+        yield Finding(
+            "disk",
+            "problem",
+            f"{free / 10**9:.1f} GB free in {folder}",
+            "images and weights need about 30 GB: make room, or move Docker's data-root",
+        )
     else:
         yield Finding("disk", "ok", f"{free / 10**9:.1f} GB free in {folder}")
 
@@ -102,9 +119,18 @@ def _ports(world: World) -> Iterator[Finding]:
     ours = {c.id for c in observation.containers}
     taken = [p for p in observation.ports if p.port in preferred and p.container_id not in ours]
     for held in taken:
-        yield Finding("ports", "note", f"{held.port}, preferred by {preferred[held.port]}, is taken by {held.holder}", "'up' moves to the next free port")
+        yield Finding(
+            "ports",
+            "note",
+            f"{held.port}, preferred by {preferred[held.port]}, is taken by {held.holder}",
+            "'up' moves to the next free port",
+        )
     if not taken:
-        yield Finding("ports", "ok", f"all preferred ports are free or ours ({min(preferred)}-{max(preferred)}, below {FIRST_EPHEMERAL})")
+        yield Finding(
+            "ports",
+            "ok",
+            f"all preferred ports are free or ours ({min(preferred)}-{max(preferred)}, below {FIRST_EPHEMERAL})",
+        )
 
 
 def _containers(world: World) -> Iterator[Finding]:
@@ -112,6 +138,11 @@ def _containers(world: World) -> Iterator[Finding]:
     failed = [c for c in observation.containers if c.failed]
     for container in failed:
         reason = container.gate.reason if container.gate else container.error
-        yield Finding("containers", "problem", f"{container.name} is {container.phase}: {reason}", f"'orchestrator logs {container.model}'")
+        yield Finding(
+            "containers",
+            "problem",
+            f"{container.name} is {container.phase}: {reason}",
+            f"'orchestrator logs {container.model}'",
+        )
     if not failed:
         yield Finding("containers", "ok", f"{len(observation.containers)} of ours, none failed")

@@ -17,7 +17,9 @@ _LOCK_PATIENCE = 900.0
 def change(world: World, project: str, names: Sequence[str], kind: Kind, tell: Callable[[Event], None]) -> None:
     """Stop, start or restart the models named."""
     if not names:
-        raise RequestError("no model named", hint=f"'orchestrator {kind} NAME...'; 'orchestrator status' shows the names")
+        raise RequestError(
+            "no model named", hint=f"'orchestrator {kind} NAME...'; 'orchestrator status' shows the names"
+        )
     with world.workspace.lock(f"orchestrator {kind} {' '.join(names)}", _LOCK_PATIENCE):
         chosen = containers(world, project, names)
         plan = Plan(project, "", tuple(Step(kind, c.service, "asked for", c.id) for c in chosen))
@@ -42,7 +44,9 @@ def down(
         left = {c.id: c.name for c in world.docker.observe().containers}
         still = [left[c.id] for c in chosen if c.id in left]
         if still:
-            raise OrchestratorError(f"still there: {', '.join(still)}", hint="run it again; 'docker ps -a' shows their state")
+            raise OrchestratorError(
+                f"still there: {', '.join(still)}", hint="run it again; 'docker ps -a' shows their state"
+            )
     return len(chosen)
 
 
@@ -57,6 +61,7 @@ def ask(world: World, project: str, name: str, prompt: str, image: bytes | None,
     container = next((c for c in chosen if c.ready), None)
     if container is None:
         raise OrchestratorError(
-            f"{name} is not ready: {chosen[0].phase}", hint=f"'orchestrator status {name}' shows why, 'orchestrator up {name}' starts it"
+            f"{name} is not ready: {chosen[0].phase}",
+            hint=f"'orchestrator status {name}' shows why, 'orchestrator up {name}' starts it",
         )
     return world.models.ask(url(container), container.model, prompt, image, max_tokens)

@@ -1,13 +1,22 @@
-"""From a request to a plan with its documents. ``plan``, ``up --dry-run``, ``up`` and ``render`` all come through here."""
+"""From a request to a plan with its documents: for ``plan``, ``up --dry-run``, ``up`` and ``render`` alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 
-from orchestrator.compose import ENV_FILE, ENV_TEXT, FLEET_FILE, GATE_FOLDER, VOLUMES, ComposeDocument, document, fleet, image_of
+from orchestrator.compose import (
+    ENV_FILE,
+    ENV_TEXT,
+    FLEET_FILE,
+    GATE_FOLDER,
+    VOLUMES,
+    ComposeDocument,
+    document,
+    fleet,
+    image_of,
+)
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
 from orchestrator.inventory import Host
@@ -16,7 +25,7 @@ from orchestrator.plan.placement import Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import Plan, steps
 from orchestrator.ports import World
-from orchestrator.registry import Registry
+from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 
 _FLEET_TEMPLATE = "compose/fleet.yaml.j2"
@@ -51,8 +60,23 @@ def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tup
     if everything and names:
         raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
     if not everything and not names:
-        raise RequestError("no model named", hint="name one or more, or use --all; 'orchestrator models list' shows them")
-    return tuple(registry.models.values()) if everything else registry.select(names)
+        raise RequestError(
+            "no model named", hint="name one or more, or use --all; 'orchestrator models list' shows them"
+        )
+    if everything:
+        return tuple(registry.models.values())
+    unknown = [error for name in names if (error := _unknown(registry, name)) is not None]
+    if len(unknown) > 1:
+        raise RequestError("\n".join(error.what for error in unknown), hint="; ".join(error.hint for error in unknown))
+    return tuple(registry.get(name) for name in dict.fromkeys(names))
+
+
+def _unknown(registry: Registry, name: str) -> RequestError | None:
+    try:
+        registry.get(name)
+    except RequestError as error:
+        return error
+    return None
 
 
 def decide(world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host) -> Decided:
@@ -69,7 +93,9 @@ def decide(world: World, request: Request, specs: tuple[ModelSpec, ...], host: H
     return Decided(plan, placements, specs, documents, work)
 
 
-def rendered(world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host) -> tuple[Placements, dict[str, str]]:
+def rendered(
+    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
+) -> tuple[Placements, dict[str, str]]:
     """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
     empty = replace(host, gpus=tuple(replace(gpu, free=None) for gpu in host.gpus))
     placements = place(specs, request, empty, Observation())
@@ -78,7 +104,11 @@ def rendered(world: World, request: Request, specs: tuple[ModelSpec, ...], host:
 
 
 def files_of(
-    placements: Placements, documents: Sequence[ComposeDocument], world: World, host: Host, others: Sequence[str]
+    placements: Placements,
+    documents: Sequence[ComposeDocument],
+    world: World,
+    host: Host,
+    others: Sequence[str],
 ) -> dict[str, str]:
     """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
     project = documents[0].placement.project if documents else ""
@@ -91,7 +121,9 @@ def files_of(
     return files
 
 
-def _documents(placements: Placements, specs: Sequence[ModelSpec], host: Host, world: World) -> tuple[ComposeDocument, ...]:
+def _documents(
+    placements: Placements, specs: Sequence[ModelSpec], host: Host, world: World
+) -> tuple[ComposeDocument, ...]:
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
     return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements.items)

@@ -77,7 +77,7 @@ def _interruptible(decided: Decided) -> Iterator[None]:
         names = " ".join(p.model for p in decided.placements.items)
         raise Interrupted(
             f"interrupted; what was begun for {names} goes on starting",
-            hint=f"'orchestrator status' shows it, 'orchestrator down {names}' takes it down, 'orchestrator up {names}' goes on",
+            hint=f"'orchestrator up {names}' follows it again, 'orchestrator down {names}' takes it down",
         ) from None
 
 
@@ -100,7 +100,9 @@ def _check(world: World, decided: Decided) -> None:
                 hint=f"buildable here: {known}; or name an image of your own in the registry entry",
             )
     for document in decided.documents:
-        if document.needs_token and not world.workspace.token_file(document.placement.project, TOKEN_VARIABLE, TOKEN_DEFAULT):
+        if document.needs_token and not world.workspace.token_file(
+            document.placement.project, TOKEN_VARIABLE, TOKEN_DEFAULT
+        ):
             raise EnvironmentProblem(
                 f"{document.placement.model} is gated, and there is no file with a Hugging Face token",
                 where=f"{world.workspace.folder(document.placement.project)}/{TOKEN_DEFAULT.removeprefix('./')}",
@@ -132,13 +134,18 @@ def _until_answered(world: World, decided: Decided, options: Options, screen: Sc
 
 def _asked(world: World, document: ComposeDocument, spec: ModelSpec, seconds: float) -> Event:
     """Ready means answered: the served name is right, and a known image is asked about."""
-    service, base = document.placement.service, f"http://{document.placement.address}:{document.placement.port}"
+    service, base = (
+        document.placement.service,
+        f"http://{document.placement.address}:{document.placement.port}",
+    )
     served = world.models.served(base)
     if spec.name not in served:
         return Event("failed", service, f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}", seconds)
     begun = world.clock.now()
     try:
-        answer = world.models.ask(base, spec.name, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
+        answer = world.models.ask(
+            base, spec.name, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens
+        )
     except OrchestratorError as error:
         return Event("failed", service, f"it does not answer: {error.what}", seconds)
     seconds += world.clock.now() - begun

@@ -1,4 +1,4 @@
-"""The real world: each adapter is imported and made when it is first used, because ``status`` and ``--help`` must be quick."""
+"""The real world. Each adapter is imported when it is first used, because ``status`` and ``--help`` must be quick."""
 
 from __future__ import annotations
 

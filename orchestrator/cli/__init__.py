@@ -55,7 +55,13 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--project", default="orchestrator", show_default=True, envvar="ORCHESTRATOR_PROJECT", help="Compose project.")
+@click.option(
+    "--project",
+    default="orchestrator",
+    show_default=True,
+    envvar="ORCHESTRATOR_PROJECT",
+    help="Compose project.",
+)
 @click.option(
     "--registry",
     multiple=True,
@@ -87,7 +93,11 @@ def run(arguments: Sequence[str], world: World | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        _say(error.format_message(), "", f"'{context.command_path} --help' explains" if context else "'orchestrator --help' explains")
+        _say(
+            error.format_message(),
+            "",
+            f"'{context.command_path} --help' explains" if context else "'orchestrator --help' explains",
+        )
         return 2
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted", "", "'orchestrator status' shows what runs")

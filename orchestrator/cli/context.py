@@ -44,7 +44,11 @@ def names(command: _Command) -> _Command:
 def mode(command: _Command) -> _Command:
     """Which engine."""
     return click.option(
-        "--mode", type=click.Choice(["auto", "vllm", "transformers"]), default="auto", show_default=True, help="Engine to use."
+        "--mode",
+        type=click.Choice(["auto", "vllm", "transformers"]),
+        default="auto",
+        show_default=True,
+        help="Engine to use.",
     )(command)
 
 
@@ -61,7 +65,9 @@ def inventory(command: _Command) -> _Command:
 
 def unpinned(command: _Command) -> _Command:
     """Consent to code of unknown revision."""
-    return click.option("--allow-unpinned", is_flag=True, help="Run a repository's own code without a pinned revision.")(command)
+    return click.option(
+        "--allow-unpinned", is_flag=True, help="Run a repository's own code without a pinned revision."
+    )(command)
 
 
 def as_json(command: _Command) -> _Command:

@@ -19,7 +19,10 @@ def command() -> None:
 @click.pass_obj
 def _list(context: Context) -> None:
     """Show the images that this version can build, and whether they are there."""
-    click.echo(table([(s.name, s.reference, s.state) for s in states(context.world)], ("NAME", "IMAGE", "STATE")), nl=False)
+    click.echo(
+        table([(s.name, s.reference, s.state) for s in states(context.world)], ("NAME", "IMAGE", "STATE")),
+        nl=False,
+    )
 
 
 @command.command("build")

@@ -13,7 +13,12 @@ from orchestrator.report.inventory import inventory_json, inventory_text, invent
 
 @click.command()
 @as_json
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write an inventory file for 'plan' and 'render'.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write an inventory file for 'plan' and 'render'.",
+)
 @click.pass_obj
 def command(context: Context, as_json: bool, output: Path | None) -> None:
     """Show this host's GPUs, and the versions of Docker, Compose and the driver."""

@@ -26,7 +26,13 @@ def _list(context: Context, as_json: bool = False) -> None:
     """Show all entries: the built-in ones and yours."""
     specs = tuple(context.world.library.registry(context.registries).models.values())
     if as_json:
-        click.echo(json.dumps({"schema": 1, "models": [s.model_dump(mode="json") for s in specs]}, indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {"schema": 1, "models": [s.model_dump(mode="json") for s in specs]},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
     else:
         click.echo(models_table(specs), nl=False)
 

@@ -34,7 +34,9 @@ def command(
     as_json: bool,
 ) -> None:
     """Show what 'up' would do: engine, GPU, port and name of each model, and the steps with their causes."""
-    request = Request(names, project=context.project, mode=mode, gpu=gpu, allow_unpinned=allow_unpinned, move_ports=True)
+    request = Request(
+        names, project=context.project, mode=mode, gpu=gpu, allow_unpinned=allow_unpinned, move_ports=True
+    )
     decided = plan(context.world, request, everything, Options(context.registries, inventory))
     if as_json:
         print_json(plan_json(decided.plan, decided.placements))

@@ -10,9 +10,18 @@ import click
 from orchestrator.ports import Event
 
 _PAST = {
-    "build": "built", "pull": "pulled", "volume": "prepared", "create": "created", "replace": "replaced",
-    "restart": "restarted", "start": "started", "stop": "stopped", "remove": "removed",
-}  # fmt: skip
+    "build": "built",
+    "pull": "pulled",
+    "volume": "prepared",
+    "create": "created",
+    "replace": "replaced",
+    "restart": "restarted",
+    "start": "started",
+    "stop": "stopped",
+    "remove": "removed",
+}
+#: seconds between two lines of a build or a pull in a pipe
+_EVERY = 10.0
 
 
 class Progress:
@@ -22,18 +31,20 @@ class Progress:
         self._verbose = verbose
         self._live = sys.stderr.isatty() and not verbose
         self._dirty = False
+        self._spoke = 0.0
 
     def event(self, event: Event) -> None:
         """Show one event."""
         match event.kind:
-            case "output":
-                self._transient(f"{event.subject}: {event.text}")
             case "start":
-                self._transient(f"{event.subject}: {event.text}") if self._live else self._line(f"{event.subject}: {event.text}")
+                self._spoke = 0.0
+                self._line(f"{event.subject}: {event.text}")
+            case "output":
+                self._output(event)
             case "done":
                 self._line(f"{event.subject}: {_PAST.get(event.text, event.text)} ({event.seconds:.1f} s)")
             case "phase":
-                self._line(f"{event.subject}: {event.text}")
+                self._line(f"{event.subject}: {event.text} ({event.seconds:.0f} s)")
             case "ready":
                 self._line(f"{event.subject}: ready, {event.text} ({event.seconds:.1f} s)")
             case _:
@@ -41,23 +52,21 @@ class Progress:
 
     def close(self) -> None:
         """Clear the live line."""
-        self._clear()
-
-    def _line(self, text: str) -> None:
-        self._clear()
-        click.echo(text, err=True)
-
-    def _transient(self, text: str) -> None:
-        if self._live:
-            self._clear()
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(text.replace("\n", " ")[:width])
-            sys.stderr.flush()
-            self._dirty = True
-        elif self._verbose:
-            click.echo(text, err=True)
-
-    def _clear(self) -> None:
         if self._dirty:
             sys.stderr.write("\r\x1b[K")
             self._dirty = False
+
+    def _line(self, text: str) -> None:
+        self.close()
+        click.echo(text, err=True)
+
+    def _output(self, event: Event) -> None:
+        text = f"{event.subject}: {event.text}"
+        if self._live:
+            self.close()
+            sys.stderr.write(text.replace("\n", " ")[: shutil.get_terminal_size().columns - 1])
+            sys.stderr.flush()
+            self._dirty = True
+        elif self._verbose or event.seconds - self._spoke >= _EVERY:
+            self._spoke = event.seconds
+            click.echo(text, err=True)

@@ -15,7 +15,12 @@ from orchestrator.plan.request import Mode, Request
 
 @click.command()
 @names
-@click.option("--all", "everything", is_flag=True, help="Every model of the registry; what can't run on the host is left out.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Every model of the registry; what can't run on the host is left out.",
+)
 @mode
 @click.option("--output", type=click.Path(path_type=Path), default=Path("compose"), show_default=True, metavar="DIR")
 @inventory
@@ -40,7 +45,10 @@ def command(
     if check and done.differences:
         for difference in done.differences:
             click.echo(_diff(difference), nl=False)
-        raise OrchestratorError(f"{len(done.differences)} files in {output} are stale", hint="run the same command without --check")
+        raise OrchestratorError(
+            f"{len(done.differences)} files in {output} are stale",
+            hint="run the same command without --check",
+        )
     click.echo(f"{done.count} files in {output} {'are fresh' if check else 'written'}", err=True)
 
 

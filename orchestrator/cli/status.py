@@ -29,7 +29,10 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
             click.clear()
         _show(context, found, probes, as_json)
         if not watch:
-            return int(any(c.failed or c.phase == "unresponsive" for c in found) or any(p.startswith("failed") for p in probes.values()))
+            return int(
+                any(c.failed or c.phase == "unresponsive" for c in found)
+                or any(p.startswith("failed") for p in probes.values())
+            )
         context.world.clock.sleep(_EVERY)
 
 

@@ -46,7 +46,13 @@ def command(
 ) -> None:
     """Start models, each in a container of its own, and follow them until they have answered."""
     request = Request(
-        names, project=context.project, mode=mode, gpu=gpu, port=port, allow_unpinned=allow_unpinned, move_ports=not port
+        names,
+        project=context.project,
+        mode=mode,
+        gpu=gpu,
+        port=port,
+        allow_unpinned=allow_unpinned,
+        move_ports=not port,
     )
     options = Options(context.registries, inventory, dry_run, not no_wait, timeout)
     progress = Progress(context.verbose)
@@ -66,5 +72,6 @@ def command(
     click.echo(status_table(found, context.world.clock.now(), {}), nl=False)
     if failed:
         raise OrchestratorError(
-            f"not ready: {', '.join(failed)}", hint=f"'orchestrator logs {names[0]}' shows what the engine said"
+            f"not ready: {', '.join(failed)}",
+            hint=f"'orchestrator logs {names[0]}' shows what the engine said",
         )

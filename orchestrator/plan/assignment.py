@@ -54,7 +54,11 @@ class Pool:
             gpu = next(g for g in self.gpus if g.id == option.pinned)
             left = self.free[gpu.id]
             return Assignment(option, gpu) if left is None or left >= option.claim.total else None
-        fitting = [(left, at) for at, gpu in enumerate(self.gpus) if (left := self.free[gpu.id]) is not None and left >= option.claim.total]
+        fitting = [
+            (left, at)
+            for at, gpu in enumerate(self.gpus)
+            if (left := self.free[gpu.id]) is not None and left >= option.claim.total
+        ]
         return Assignment(option, self.gpus[min(fitting)[1]]) if fitting else None
 
     @property
@@ -91,7 +95,9 @@ def assign(
     return _upgrade(chosen, wanted, left), refused
 
 
-def _best_fit(options: Mapping[str, Option], pool: Pool, *, smallest_first: bool = False) -> tuple[dict[str, Assignment], Pool]:
+def _best_fit(
+    options: Mapping[str, Option], pool: Pool, *, smallest_first: bool = False
+) -> tuple[dict[str, Assignment], Pool]:
     chosen: dict[str, Assignment] = {}
     order = sorted(options, key=lambda name: (options[name].claim.total * (1 if smallest_first else -1), name))
     for name in order:
@@ -102,7 +108,9 @@ def _best_fit(options: Mapping[str, Option], pool: Pool, *, smallest_first: bool
     return chosen, pool
 
 
-def _upgrade(chosen: dict[str, Assignment], wanted: Mapping[str, Sequence[Option]], pool: Pool) -> dict[str, Assignment]:
+def _upgrade(
+    chosen: dict[str, Assignment], wanted: Mapping[str, Sequence[Option]], pool: Pool
+) -> dict[str, Assignment]:
     for name in sorted(chosen):
         now, better = chosen[name], wanted[name][0]
         if better is now.option or now.gpu is None or better.device == "cpu":
@@ -132,7 +140,7 @@ def _refusal(option: Option, pool: Pool) -> FitError:
     return FitError(
         f"{option.model} does not fit: {option.engine} claims {gib(claim)} and {where} has at most {gib(left)} left "
         f"({gib(claim - left)} missing)",
-        hint="free a GPU with 'orchestrator down NAME', or see 'orchestrator plan --explain' for what the claim is made of",
+        hint="'orchestrator down NAME' frees memory; 'orchestrator plan NAME --explain' shows its parts",
     )
 
 
@@ -141,6 +149,7 @@ def _together(refused: Mapping[str, FitError]) -> FitError:
     if len(refused) == 1:
         return first
     return FitError(
-        f"{len(refused)} models do not fit, so nothing is started\n" + "\n".join(f"  {e.what}" for e in refused.values()),
+        f"{len(refused)} models do not fit, so nothing is started\n"
+        + "\n".join(f"  {e.what}" for e in refused.values()),
         hint=first.hint,
     )

@@ -70,7 +70,9 @@ def _vllm_memory(engine: Vllm, placement: Placement) -> tuple[str, ...]:
 
 def _transformers(spec: ModelSpec, engine: Transformers, placement: Placement) -> tuple[str, ...]:
     recipe = spec.source.recipe
-    weights = ("--recipe", recipe.name, "--seed", str(recipe.seed)) if recipe else ("--model", _model(spec), *_revision(spec))
+    weights = (
+        ("--recipe", recipe.name, "--seed", str(recipe.seed)) if recipe else ("--model", _model(spec), *_revision(spec))
+    )
     pixels = ("--max-pixels", str(spec.images.max_pixels)) if spec.images.max_pixels else ()
     return (
         *("python3", "-m", "server", *weights),

@@ -58,12 +58,20 @@ def _engines(spec: ModelSpec, request: Request, host: Host, keep: EngineName | N
     if request.mode != "auto":
         engine = spec.engine(request.mode)
         if engine is None:
-            raise RequestError(f"{spec.name} has no {request.mode} entry in the registry", hint=f"see 'orchestrator models show {spec.name}'")
+            raise RequestError(
+                f"{spec.name} has no {request.mode} entry in the registry",
+                hint=f"see 'orchestrator models show {spec.name}'",
+            )
         if not engine.possible:
             reason = engine.problems[0].text if engine.problems else "the registry says so"
-            raise RequestError(f"{spec.name} can't run on {request.mode}: {reason}", hint="leave --mode out to let the plan choose")
+            raise RequestError(
+                f"{spec.name} can't run on {request.mode}: {reason}",
+                hint="leave --mode out to let the plan choose",
+            )
         return (request.mode,)
-    order: tuple[EngineName, ...] = ("transformers", "vllm") if _most_free(host) < _SMALL_GPU else ("vllm", "transformers")
+    order: tuple[EngineName, ...] = (
+        ("transformers", "vllm") if _most_free(host) < _SMALL_GPU else ("vllm", "transformers")
+    )
     allowed = [name for name in order if (engine := spec.engine(name)) and engine.possible and engine.report.allowed]
     return (keep,) if keep in allowed else tuple(allowed)
 
@@ -75,7 +83,10 @@ def _most_free(host: Host) -> int:
 def _warnings(spec: ModelSpec, name: EngineName, engine: Engine) -> tuple[str, ...]:
     found = []
     if not engine.report.allowed:
-        found.append(f"{spec.name}: the founding report does not allow {name}; offered because the facts do: see 'orchestrator models show {spec.name}'")
+        found.append(
+            f"{spec.name}: the founding report does not allow {name}, the facts do "
+            f"('orchestrator models show {spec.name}')"
+        )
     reported = engine.report.memory_gb
     weights = claim(spec, name).lines[0].size if "gpu" in engine.devices else 0
     if reported is not None and reported * 10**9 < weights:

@@ -9,8 +9,8 @@ from orchestrator.errors import FitError
 from orchestrator.inventory import Gpu, Host
 from orchestrator.memory import Claim
 from orchestrator.observation import Container, Observation
-from orchestrator.plan.options import Device, Option, options
 from orchestrator.plan.assignment import Assignment, Pool, assign
+from orchestrator.plan.options import Device, Option, options
 from orchestrator.plan.ports import Ports, check_port
 from orchestrator.plan.request import LOOPBACK, Request
 from orchestrator.registry.spec import EngineName, ModelSpec
@@ -146,16 +146,23 @@ def _stays(ways: Sequence[Option], old: Container | None, host: Host) -> Assignm
 
 
 def _freed(host: Host, moving: Sequence[Container]) -> Host:
-    """The host as it will be when these containers are gone: each gives back its claim, and never more than the card has."""
+    """The host when these containers are gone: each gives back its claim, never more than the card has."""
     back = {gpu.id: sum(c.claim for c in moving if c.running and gpu.id in c.gpus) for gpu in host.gpus}
     gpus = tuple(
-        gpu if gpu.free is None else replace(gpu, free=min(gpu.free + back[gpu.id], gpu.total or gpu.free)) for gpu in host.gpus
+        gpu if gpu.free is None else replace(gpu, free=min(gpu.free + back[gpu.id], gpu.total or gpu.free))
+        for gpu in host.gpus
     )
     return replace(host, gpus=gpus)
 
 
 def _placement(
-    spec: ModelSpec, assignment: Assignment, request: Request, old: Container | None, ports: Ports, *, fleet: bool
+    spec: ModelSpec,
+    assignment: Assignment,
+    request: Request,
+    old: Container | None,
+    ports: Ports,
+    *,
+    fleet: bool,
 ) -> Placement:
     option = assignment.option
     engine = spec.engine(option.engine)
@@ -166,5 +173,14 @@ def _placement(
     port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
     warnings = (*option.warnings, *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ()))
     return Placement(
-        request.project, spec.name, option.engine, option.device, assignment.gpu, option.claim, LOOPBACK, port, warnings, fleet
+        request.project,
+        spec.name,
+        option.engine,
+        option.device,
+        assignment.gpu,
+        option.claim,
+        LOOPBACK,
+        port,
+        warnings,
+        fleet,
     )

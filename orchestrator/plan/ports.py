@@ -1,4 +1,4 @@
-"""Ports on the host: pinned, kept, preferred, or the next free one; a port that is taken is an error that names the holder."""
+"""Ports on the host: pinned, kept, preferred, or the next free one. A taken port is an error that names its holder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ def check_port(port: int) -> None:
     """RequestError unless a model may be published there."""
     if not FIRST_PORT <= port <= LAST_PORT:
         raise RequestError(
-            f"port {port} can't be used", hint=f"choose one from {FIRST_PORT} to {LAST_PORT}; lower ones need privileges"
+            f"port {port} can't be used",
+            hint=f"choose one from {FIRST_PORT} to {LAST_PORT}; lower ones need privileges",
         )
     if FIRST_EPHEMERAL <= port <= LAST_EPHEMERAL:
         raise RequestError(
-            f"port {port} lies in the kernel's ephemeral range {FIRST_EPHEMERAL}-{LAST_EPHEMERAL}, where any program may take it",
+            f"port {port} lies in the ephemeral range {FIRST_EPHEMERAL}-{LAST_EPHEMERAL}: any program may take it",
             hint=f"choose one from {FIRST_PORT} to {FIRST_EPHEMERAL - 1}",
         )
 
@@ -34,7 +35,7 @@ class Ports:
     given: dict[int, str] = field(default_factory=dict)
 
     def choose(self, service: str, preferred: int, *, pinned: bool, own: str) -> tuple[int, str]:
-        """The port for a service, and a remark if it isn't the preferred one. ``own`` is the id of its container, or ""."""
+        """The port for a service, and a remark if it isn't the preferred one. ``own``: id of its container, or ""."""
         holder = self._holder(preferred, own)
         if holder is None:
             self.given[preferred] = service

@@ -18,7 +18,7 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 class Request:
     """Which models, and how. ``port`` 0 and ``gpu`` "" leave the choice to the plan.
 
-    ``move_ports``: a preferred port that is taken gives way to the next free one (an ad-hoc ``up``) instead of an error.
+    ``move_ports``: a preferred port that is taken gives way to the next free one (an ad-hoc ``up``).
     ``partial``: models that do not fit beside the others are left out and named, instead of failing the whole plan.
     """
 
@@ -35,7 +35,8 @@ class Request:
         check_project(self.project)
         if self.port and len(self.models) != 1:
             raise RequestError(
-                f"--port is for one model, and {len(self.models)} were named", hint="start them one by one, each with its port"
+                f"--port is for one model, and {len(self.models)} were named",
+                hint="start them one by one, each with its port",
             )
 
 

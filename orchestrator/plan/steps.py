@@ -47,7 +47,8 @@ class Desired:
 def steps(desired: Sequence[Desired], observation: Observation, prepared: frozenset[str]) -> tuple[Step, ...]:
     """Images and volumes first, then one step for each service, in the order given.
 
-    ``prepared``: ``name@created`` of the volumes that have been given their owner. Raises FitError where a foreign container has a name of ours.
+    ``prepared``: ``name@created`` of the volumes that have been given their owner. Raises FitError where a foreign
+    container has a name of ours.
     """
     owned = {c.name: c for c in observation.containers}
     _refuse_foreign(desired, observation)
@@ -87,18 +88,25 @@ def _images(desired: Sequence[Desired], present: Mapping[str, Image]) -> tuple[S
 def _service(want: Desired, have: Container | None, images: Mapping[str, Image], rebuilt: set[str]) -> Step:
     if have is None:
         return Step("create", want.service, "no container")
-    if have.digest != want.digest:
-        return Step("replace", want.service, _difference(want, have), have.id)
-    if want.image in rebuilt or have.image_id != images[want.image].id:
-        return Step("replace", want.service, "image was rebuilt", have.id)
-    if have.state == "created":
-        return Step("replace", want.service, f"it was created but never started{_because(have.error)}", have.id)
+    changed = _changed(want, have, images, rebuilt)
+    if changed:
+        return Step("replace", want.service, changed, have.id)
     if not have.running:
         return Step("start", want.service, f"it is {have.phase}{_because(have.error)}", have.id)
     if have.phase == "parked":
-        reason = have.gate.reason if have.gate else ""
-        return Step("restart", want.service, f"it is parked{_because(reason)}", have.id)
-    return Step("keep", want.service, "nothing changed" if have.ready else f"nothing changed; it is {have.phase}", have.id)
+        return Step("restart", want.service, f"it is parked{_because(have.gate.reason if have.gate else '')}", have.id)
+    return Step(
+        "keep", want.service, "nothing changed" if have.ready else f"nothing changed; it is {have.phase}", have.id
+    )
+
+
+def _changed(want: Desired, have: Container, images: Mapping[str, Image], rebuilt: set[str]) -> str:
+    """Why the container can't serve what is wanted; "" if it can."""
+    if have.digest != want.digest:
+        return _difference(want, have)
+    if want.image in rebuilt or have.image_id != images[want.image].id:
+        return "image was rebuilt"
+    return f"it was created but never started{_because(have.error)}" if have.state == "created" else ""
 
 
 def _because(reason: str) -> str:

@@ -10,7 +10,10 @@ from orchestrator.templating import quote
 def inventory_text(host: Host) -> str:
     """For people."""
     rows = [("docker", host.docker), ("compose", host.compose), ("driver", host.driver or "-")]
-    rows += [(f"gpu {at}", f"{g.name} {g.id}, {gib(g.free)} of {gib(g.total)} free {g.note}".rstrip()) for at, g in enumerate(host.gpus)]
+    rows += [
+        (f"gpu {at}", f"{g.name} {g.id}, {gib(g.free)} of {gib(g.total)} free {g.note}".rstrip())
+        for at, g in enumerate(host.gpus)
+    ]
     if not host.gpus:
         rows.append(("gpu", f"none: {host.gpu_note}"))
     return table(rows)
@@ -25,13 +28,21 @@ def inventory_json(host: Host) -> dict[str, object]:
         "compose": host.compose,
         "driver": host.driver,
         "gpu_note": host.gpu_note,
-        "gpus": [{"id": g.id, "name": g.name, "total_bytes": g.total, "free_bytes": g.free, "note": g.note} for g in host.gpus],
+        "gpus": [
+            {"id": g.id, "name": g.name, "total_bytes": g.total, "free_bytes": g.free, "note": g.note}
+            for g in host.gpus
+        ],
     }
 
 
 def inventory_yaml(host: Host) -> str:
     """The file that ``--inventory`` reads: what does not change from minute to minute."""
-    lines = ["schema_version: 1", f"name: {quote(host.name)}", f"docker: {quote(host.docker)}", f"compose: {quote(host.compose)}"]
+    lines = [
+        "schema_version: 1",
+        f"name: {quote(host.name)}",
+        f"docker: {quote(host.docker)}",
+        f"compose: {quote(host.compose)}",
+    ]
     lines += [f"driver: {quote(host.driver)}", "gpus:" if host.gpus else "gpus: []"]
     for gpu in host.gpus:
         total = "null" if gpu.total is None else str(gpu.total // MIB)

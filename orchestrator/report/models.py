@@ -13,7 +13,19 @@ _ENGINES = ("vllm", "transformers")
 def models_table(specs: Sequence[ModelSpec]) -> str:
     """One line per entry: what it is, and how each engine is known to work."""
     header = ("NAME", "PARAMETERS", "VLLM", "TRANSFORMERS", "SUMMARY")
-    return table([(s.name, _count(s.parameters.total), _known(s.engines.vllm), _known(s.engines.transformers), s.summary) for s in specs], header)
+    return table(
+        [
+            (
+                s.name,
+                _count(s.parameters.total),
+                _known(s.engines.vllm),
+                _known(s.engines.transformers),
+                s.summary,
+            )
+            for s in specs
+        ],
+        header,
+    )
 
 
 def _count(parameters: int) -> str:
@@ -34,9 +46,18 @@ def model_text(spec: ModelSpec) -> str:
     rows = [
         ("source", _source(spec)),
         ("licence", spec.source.licence),
-        ("architecture", shape.name + (f" (the report says {shape.reported})" if shape.reported not in {None, shape.name} else "")),
-        ("shape", f"{shape.layers} layers, {shape.kv_heads} KV heads of {shape.head_size}, context {shape.context:,} tokens"),
-        ("parameters", f"{spec.parameters.total:,}, of these vision {spec.parameters.vision:,} ({spec.parameters.source})"),
+        (
+            "architecture",
+            shape.name + (f" (the report says {shape.reported})" if shape.reported not in {None, shape.name} else ""),
+        ),
+        (
+            "shape",
+            f"{shape.layers} layers, {shape.kv_heads} KV heads of {shape.head_size}, context {shape.context:,} tokens",
+        ),
+        (
+            "parameters",
+            f"{spec.parameters.total:,}, of these vision {spec.parameters.vision:,} ({spec.parameters.source})",
+        ),
         ("images", f"{spec.images.max_per_prompt} per prompt, at most {spec.images.tokens:,} tokens each"),
         ("stop", ", ".join(map(repr, spec.prompt.stop))),
     ]
@@ -51,7 +72,8 @@ def _source(spec: ModelSpec) -> str:
         return f"made from seed {source.recipe.seed} by recipe {source.recipe.name}"
     if source.path:
         return f"folder {source.path}"
-    return f"{source.repository} at revision {source.revision or 'unknown'}{', runs its own code' if source.remote_code else ''}"
+    code = ", runs its own code" if source.remote_code else ""
+    return f"{source.repository} at revision {source.revision or 'unknown'}{code}"
 
 
 def _engine(name: str, engine: Engine) -> str:
@@ -63,7 +85,8 @@ def _engine(name: str, engine: Engine) -> str:
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
     text = f"\non {name}\n"
     text += f"  report of 24 January 2026: {said}\n  evidence: {engine.evidence.level}{note}\n"
-    text += f"  {'possible' if engine.possible else 'not possible'}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
+    possible = "possible" if engine.possible else "not possible"
+    text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
     return text + "".join("  " + line for line in (*_facts("known", engine.known), *_facts("problem", engine.problems)))
 
 

@@ -21,7 +21,17 @@ def _row(c: Container, now: float, probe: str) -> tuple[str, ...]:
     gpu = ",".join(name if len(name) <= _GPU_WIDTH else name[:_GPU_WIDTH] for name in c.gpus) or "CPU"
     claim = f"{c.claim / _GIB:.1f} GiB" if c.claim else "-"
     up = uptime(now - c.started) if c.running and c.started else "-"
-    return (c.model, c.engine, c.phase, c.health or "-", gpu, claim, f"{c.address}:{c.port}", up, probe or remark(c))
+    return (
+        c.model,
+        c.engine,
+        c.phase,
+        c.health or "-",
+        gpu,
+        claim,
+        f"{c.address}:{c.port}",
+        up,
+        probe or remark(c),
+    )
 
 
 def remark(container: Container) -> str:

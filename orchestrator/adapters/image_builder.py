@@ -1,0 +1,141 @@
+"""Builds our images through ``docker compose build``, which brings BuildKit's client: no buildx plugin is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator import __version__
+from orchestrator.adapters.compose_cli import compose_environment
+from orchestrator.adapters.package import sources, templates
+from orchestrator.compose import Image, built_image
+from orchestrator.errors import OrchestratorError, RequestError
+
+#: a folder of wheels to build from, instead of the package index
+WHEELS_VARIABLE = "ORCHESTRATOR_WHEELS"
+#: a bundle of certificate authorities for the package index, given to the build as a secret
+CA_VARIABLE = "ORCHESTRATOR_CA_FILE"
+_TAIL = 15
+
+
+class ComposeBuilder:
+    """Builds from the Dockerfile and the locks in ``templates/images``."""
+
+    def __init__(self) -> None:
+        self._folder = templates() / "images" / "transformers"
+
+    def buildable(self) -> tuple[Image, ...]:
+        """One image per lock file."""
+        locks = sorted((self._folder / "requirements").glob("*-*.txt"))
+        return tuple(built_image(*lock.stem.rsplit("-", 1)) for lock in locks)
+
+    def source(self, image: Image) -> str:
+        """Digest of Dockerfile, lock, gate and server; "" where there is no lock for the image."""
+        lock = self._lock(image)
+        if not lock.is_file():
+            return ""
+        digest = hashlib.sha256()
+        files = {"Dockerfile": self._dockerfile(), "requirements.txt": lock.read_text(encoding="utf-8"), **_code()}
+        for name, text in sorted(files.items()):
+            digest.update(f"{name}\0{len(text)}\0{text}".encode())
+        return digest.hexdigest()
+
+    def build(self, image: Image) -> Iterator[str]:
+        """Build and tag it; yields lines of progress. OrchestratorError with the end of the log when it fails."""
+        with tempfile.TemporaryDirectory(prefix="orchestrator-build-") as folder:
+            context = Path(folder)
+            self._fill(context, image)
+            yield from _run(context, image)
+
+    def _lock(self, image: Image) -> Path:
+        return self._folder / "requirements" / f"{image.family}-{image.variant}.txt"
+
+    def _dockerfile(self) -> str:
+        return (self._folder / "Dockerfile").read_text(encoding="utf-8")
+
+    def _fill(self, context: Path, image: Image) -> None:
+        files = {
+            "Dockerfile": self._dockerfile(),
+            "requirements.txt": self._lock(image).read_text(encoding="utf-8"),
+            **_code(),
+        }
+        for name, text in files.items():
+            (context / name).parent.mkdir(parents=True, exist_ok=True)
+            (context / name).write_text(text, encoding="utf-8")
+        (context / "build.yaml").write_text(json.dumps(_build_file(image, self.source(image))), encoding="utf-8")
+        (context / "wheels").mkdir()
+        for wheel in _wheels():
+            _link(wheel, context / "wheels" / wheel.name)
+
+
+def _code() -> dict[str, str]:
+    return {f"{part}/{name}": text for part in ("gate", "server") for name, text in sources(part).items()}
+
+
+def _build_file(image: Image, source: str) -> dict[str, object]:
+    """The Compose file of the build. JSON is YAML."""
+    authorities = os.environ.get(CA_VARIABLE)
+    build: dict[str, object] = {"context": ".", "args": {"SOURCE": source, "VERSION": __version__}}
+    secrets: dict[str, object] = {}
+    if authorities:
+        build["secrets"] = ["ca"]
+        secrets = {"secrets": {"ca": {"file": str(Path(authorities).resolve())}}}
+    return {"name": "orchestrator-build", "services": {"image": {"image": image.reference, "build": build}}, **secrets}
+
+
+def _wheels() -> tuple[Path, ...]:
+    named = os.environ.get(WHEELS_VARIABLE)
+    if not named:
+        return ()
+    found = tuple(sorted(Path(named).glob("*.whl")))
+    if not found:
+        raise RequestError(
+            f"there are no wheels in {named}", where=WHEELS_VARIABLE, hint="unset it to use the package index"
+        )
+    return found
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+
+
+def _run(context: Path, image: Image) -> Iterator[str]:
+    argv = ["docker", "compose", "--file", "build.yaml", "build", "--progress", "plain"]
+    environment = {**compose_environment(), "DOCKER_BUILDKIT": "1"}
+    tail: deque[str] = deque(maxlen=_TAIL)
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=context,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise OrchestratorError(f"can't run docker compose build: {error}") from error
+    with process:
+        assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
+        for line in process.stdout:
+            tail.append(line.rstrip())
+            if line.strip():
+                yield line.rstrip()
+    if process.returncode != 0:
+        said = "\n".join(f"  {line}" for line in tail if line)
+        raise OrchestratorError(
+            f"building {image.reference} failed; nothing was started\n{said}",
+            hint=f"a folder of wheels can be named in {WHEELS_VARIABLE}, an authority for the index in {CA_VARIABLE}; "
+            "--verbose shows the whole log",
+        )

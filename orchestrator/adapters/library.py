@@ -1,0 +1,66 @@
+"""Files that come with the package, and files and folders that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from orchestrator.adapters import package
+from orchestrator.adapters.registry_files import load_registry
+from orchestrator.adapters.workspace import write_atomically
+from orchestrator.compose import TEMPLATES
+from orchestrator.errors import RequestError
+from orchestrator.inventory import Host
+from orchestrator.inventory_file import parse_inventory
+from orchestrator.registry.loader import Registry
+
+
+class Files:
+    """The files of this installation, and of the user."""
+
+    def registry(self, folders: Sequence[Path]) -> Registry:
+        """Built-in entries and the user's, in this order."""
+        return _registry(tuple(folders))
+
+    def templates(self) -> dict[str, str]:
+        """Compose templates by name."""
+        return {name: (package.templates() / name).read_text(encoding="utf-8") for name in TEMPLATES}
+
+    def gate(self) -> dict[str, str]:
+        """Source files of the gate by name."""
+        return package.sources("gate")
+
+    def probe_image(self) -> bytes:
+        """The known image, a PNG."""
+        return package.probe_image()
+
+    def inventory(self, path: Path) -> Host:
+        """An inventory file; FileProblems if it isn't one."""
+        return parse_inventory(str(path), _text(path))
+
+    def folder(self, path: Path) -> dict[str, str]:
+        """Texts of the files in a folder, and in folders one below, by name; empty if there is no such folder."""
+        found = [*path.glob("*"), *path.glob("*/*")]
+        return {str(file.relative_to(path)): _text(file) for file in found if file.is_file()}
+
+    def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:
+        """Write files into a folder, each atomically, and remove others."""
+        for name, text in files.items():
+            write_atomically(path / name, text)
+        for name in remove:
+            (path / name).unlink(missing_ok=True)
+
+
+@cache
+def _registry(folders: tuple[Path, ...]) -> Registry:
+    return load_registry(folders)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"can't read the file: {error.strerror or error}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise RequestError("the file is not UTF-8 text", where=str(path), hint="save it as UTF-8") from error
