@@ -58,6 +58,8 @@ if "meet" in knobs:
     note("met", knobs["name"] + " " + str(met))
     until(lambda: len(open(os.path.join(folder, "met")).readlines()) == 2)
 time.sleep(float(knobs.get("load", 0)))
+if "hold" in knobs:
+    until(lambda: not os.path.exists(knobs["hold"]))
 if "never" in knobs:
     signal.pause()
 for marker in markers:
@@ -310,8 +312,7 @@ def test_restarts_are_bounded_and_then_the_gpu_is_free(host: Host) -> None:
     assert not any(alive(int(pid)) for pid in host.lines("pids"))
     assert not host.is_locked("GPU-a")
     assert gate.process.poll() is None
-    told = [line for line in gate.err.read_text().splitlines() if "parked" in line]
-    assert told == [f"gate: parked: {state['reason']}"]
+    until(lambda: gate.err.read_text().splitlines().count(f"gate: parked: {state['reason']}") == 1)
 
 
 def test_an_engine_that_comes_up_at_the_second_try_is_counted_and_then_forgiven(host: Host) -> None:
@@ -460,9 +461,9 @@ def test_output_is_passed_on_unchanged(host: Host) -> None:
 def test_health_in_every_phase(host: Host) -> None:
     waits = ("--gpu", "GPU-a", "--claim-mib", "5300")
     host.free_memory(1000)
-    gate = host.gate("m", *waits, "--restarts", "0", load=0.5)
-    missing, code = gate.health() if not gate.state.exists() else ({"phase": "starting", "since": 0}, 1)
-    assert (missing["phase"], missing["since"], code) == ("starting", 0, 1)
+    hold = host.folder / "hold"
+    hold.touch()
+    gate = host.gate("m", *waits, "--restarts", "0", hold=hold)
     gate.wait_for("waiting-memory")
     told, code = gate.health()
     assert (told["phase"], code) == ("waiting-memory", 1)
@@ -474,6 +475,7 @@ def test_health_in_every_phase(host: Host) -> None:
     host.free_memory(8000)
     gate.wait_for("starting")
     assert (gate.health()[0]["phase"], gate.health()[1]) == ("starting", 1)
+    hold.unlink()
     gate.wait_for("ready")
     told, code = gate.health()
     assert (told["phase"], told["reason"], told["exit_code"], code) == ("ready", "", None, 0)
@@ -485,6 +487,13 @@ def test_health_in_every_phase(host: Host) -> None:
     gate.wait_for("parked")
     told, code = gate.health()
     assert (told["phase"], told["exit_code"], code) == ("parked", 137, 1)
+
+
+def test_health_before_there_is_a_state(tmp_path: Path) -> None:
+    argv = [sys.executable, str(GATE), "health", "--state", str(tmp_path / "absent")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout)
+    assert (told["phase"], told["since"], done.returncode, done.stderr) == ("starting", 0, 1, "")
 
 
 def test_health_while_pausing_and_stopping(host: Host) -> None:
