@@ -37,6 +37,11 @@ def main(argv: Sequence[str]) -> int:
     except UnhealableError as error:
         sys.stderr.write(f"server: {error}\n")
         return 2
+    except Exception as error:
+        logging.getLogger("server").exception("stopped by an error")
+        # Once more in one line, the last of the log: the gate shows it as the reason.
+        sys.stderr.write(f"server: {type(error).__name__}: {' '.join(str(error).split())[:300]}\n")
+        return 1
     return 0
 
 

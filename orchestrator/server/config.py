@@ -102,7 +102,7 @@ def parse(argv: Sequence[str]) -> Config:
         parser.error(f"no recipe {given.recipe!r}; there are: {', '.join(sorted(RECIPES))}")
     if given.recipe is None and given.model is None:
         parser.error("needs --model or --recipe")
-    if "" in given.stop or not given.served_name:
+    if not all(given.stop) or not given.served_name:
         parser.error("--stop and --served-name must not be empty")
     values = vars(given)
     seed = values.pop("seed")

@@ -68,7 +68,7 @@ def make(recipe: Recipe, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=folder))
-    except PermissionError as error:
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         raise UnhealableError(f"can't write to {folder}: {error.strerror}") from None
     try:
         module.make(work / "new", recipe.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ _log = logging.getLogger("server")
 
 
 def device_of(config: Config) -> torch.device:
-    """The device to load to."""
-    if config.device != "auto":
-        return torch.device(config.device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device to load to. Raises ``RuntimeError`` where no GPU is in sight: that may pass."""
+    if config.device == "cuda" and torch.version.cuda is None:
+        raise UnhealableError("--device cuda: this image holds PyTorch without CUDA")
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise RuntimeError("no GPU is in sight of this container")
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
 
 
 def check_config(folder: Path, config: Config, *, model_type: str) -> None:
@@ -44,7 +48,7 @@ def check_config(folder: Path, config: Config, *, model_type: str) -> None:
 
 
 def load_model(model_class: Any, folder: Path, config: Config) -> Any:
-    """The model on its device, in eval mode.
+    """The model on its device, in eval mode. int8 only where it is asked for.
 
     Raises ``UnhealableError`` where files are missing, broken or do not hold every weight. What the machine
     may get over (no GPU in sight, no memory, an I/O error) comes as it is.
@@ -55,6 +59,8 @@ def load_model(model_class: Any, folder: Path, config: Config) -> Any:
         "trust_remote_code": config.trust_remote_code,
     }
     if config.quantisation == "int8":
+        if find_spec("bitsandbytes") is None:
+            raise UnhealableError("--quantisation int8 needs bitsandbytes, which this image does not hold")
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     if device.type == "cuda" or config.quantisation == "int8":
         options["device_map"] = {"": device}
@@ -65,11 +71,11 @@ def load_model(model_class: Any, folder: Path, config: Config) -> Any:
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
         )
     except (ImportError, ValueError, SafetensorError) as error:
-        raise UnhealableError(f"can't load {folder}: {_one_line(error)}") from error
+        raise UnhealableError(f"can't load {folder}: {one_line(error)}") from error
     except OSError as error:
         if error.errno is not None:
             raise
-        raise UnhealableError(f"can't load {folder}: {_one_line(error)}") from error
+        raise UnhealableError(f"can't load {folder}: {one_line(error)}") from error
     missing = sorted(loading["missing_keys"])
     if missing:
         # transformers would fill them with random numbers and serve nonsense.
@@ -79,5 +85,6 @@ def load_model(model_class: Any, folder: Path, config: Config) -> Any:
     return model
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an error says, on one line of at most 300 characters."""
     return " ".join(str(error).split())[:300]

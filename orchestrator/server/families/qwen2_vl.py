@@ -18,7 +18,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from ..config import Config
 from ..conversation import Turn
 from ..errors import ApiError, UnhealableError
-from .loading import check_config, load_model
+from .loading import check_config, load_model, one_line
 
 IMAGE_MARK = "<|image_pad|>"
 #: The image processor refuses longer strips.
@@ -83,7 +83,7 @@ def load(folder: Path, config: Config) -> Qwen2VL:
         )
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise UnhealableError(f"can't load tokenizer and image processor of {folder}: {error}") from error
+        raise UnhealableError(f"can't load the tokenizer and image processor: {one_line(error)}") from error
     if tokenizer.chat_template is None:
         raise UnhealableError(f"{folder} holds no chat template")
     if config.max_pixels is not None:
