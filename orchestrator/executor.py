@@ -7,6 +7,7 @@ written before Compose is called, and a container that was created but never sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from orchestrator.compose import OWNER, ComposeDocument, Image
@@ -18,6 +19,8 @@ from orchestrator.ports import Event, World
 #: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
 GRACE = 30
 _POLL = 0.5
+#: containers that are stopped or started at the same time
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +36,32 @@ def apply(work: Work, world: World) -> Iterator[Event]:
     """Images, volumes, files, then one Compose call for everything new, and restarts. Raises what a step raises."""
     images = {d.image.reference: d.image for d in work.documents.values()}
     for step in work.plan.of("build", "pull"):
-        yield from _timed(step, world, _image(step, images, world))
+        yield from _image(step, images, world)
     yield from _volumes(work, world)
     world.workspace.write(work.plan.project, dict(work.files))
     yield from _compose(work, world)
-    for step in work.plan.of("start", "restart"):
-        yield from _timed(step, world, _lifecycle(step, world))
+    yield from _together(work.plan.of("start", "restart"), world)
 
 
 def remove(plan: Plan, world: World) -> Iterator[Event]:
     """Remove containers by id, forget their documents, and the project's network once it is empty."""
-    for step in plan.of("remove"):
-        yield from _timed(step, world, _lifecycle(step, world))
+    yield from _together(plan.of("remove"), world)
     world.workspace.forget(plan.project, [f"{step.subject}.yaml" for step in plan.of("remove")])
     world.actor.remove_network(plan.project)
 
 
 def control(plan: Plan, world: World) -> Iterator[Event]:
     """Stop, start and restart containers by id."""
-    for step in plan.of("stop", "start", "restart"):
-        yield from _timed(step, world, _lifecycle(step, world))
+    yield from _together(plan.of("stop", "start", "restart"), world)
 
 
-def _timed(step: Step, world: World, lines: Iterator[str]) -> Iterator[Event]:
+def _image(step: Step, images: Mapping[str, Image], world: World) -> Iterator[Event]:
     begun = world.clock.now()
     yield Event("start", step.subject, f"{step.kind}: {step.cause}")
+    lines = world.builder.build(images[step.subject]) if step.kind == "build" else world.actor.pull(step.subject)
     for line in lines:
         yield Event("output", step.subject, line, world.clock.now() - begun)
     yield Event("done", step.subject, step.kind, world.clock.now() - begun)
-
-
-def _image(step: Step, images: Mapping[str, Image], world: World) -> Iterator[str]:
-    if step.kind == "build":
-        yield from world.builder.build(images[step.subject])
-    else:
-        yield from world.actor.pull(step.subject)
 
 
 def _volumes(work: Work, world: World) -> Iterator[Event]:
@@ -76,7 +70,8 @@ def _volumes(work: Work, world: World) -> Iterator[Event]:
         return
     begun = world.clock.now()
     helper = next(iter(work.documents.values())).image.reference
-    world.workspace.mark_prepared(world.actor.prepare_volumes(names, helper, OWNER))
+    with world.workspace.preparing(names):
+        world.actor.prepare_volumes(names, helper, OWNER)
     for name in names:
         yield Event("done", name, "volume", world.clock.now() - begun)
 
@@ -106,7 +101,21 @@ def _discard(work: Work, new: Sequence[Step], world: World) -> None:
             world.actor.remove(container.id, grace=0)
 
 
-def _lifecycle(step: Step, world: World) -> Iterator[str]:
+def _together(steps: Sequence[Step], world: World) -> Iterator[Event]:
+    """Steps of single containers, at the same time: each waits for its own engine to stop."""
+    if not steps:
+        return
+    begun = world.clock.now()
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        for step in steps:
+            yield Event("start", step.subject, f"{step.kind}: {step.cause}")
+        running = {pool.submit(_lifecycle, step, world): step for step in steps}
+        for done in as_completed(running):
+            done.result()
+            yield Event("done", running[done].subject, running[done].kind, world.clock.now() - begun)
+
+
+def _lifecycle(step: Step, world: World) -> None:
     match step.kind:
         case "remove":
             world.actor.remove(step.target, GRACE)
@@ -118,7 +127,6 @@ def _lifecycle(step: Step, world: World) -> Iterator[str]:
             world.actor.restart(step.target, GRACE)
         case _:
             raise ValueError(f"{step.kind} is not a step of one container")
-    return iter(())
 
 
 def follow(project: str, services: Sequence[str], world: World, timeout: float | None) -> Iterator[Event]:

@@ -118,8 +118,7 @@ class Observation:
     foreign: tuple[Foreign, ...] = ()
     ports: tuple[PortHolder, ...] = ()
     images: Mapping[str, Image] = field(default_factory=lambda: MappingProxyType({}))
-    volumes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Volumes that exist, with the time of their creation, which tells a volume from its namesake."""
+    volumes: frozenset[str] = frozenset()
 
     def project(self, name: str) -> tuple[Container, ...]:
         """Our containers of one project, sorted by service."""

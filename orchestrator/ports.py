@@ -58,11 +58,8 @@ class DockerActor(Protocol):
     def pull(self, reference: str) -> Iterator[str]:
         """Pull an image; yields lines of progress."""
 
-    def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> tuple[str, ...]:
-        """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a container of ``image``.
-
-        Returns ``name@created`` of each.
-        """
+    def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
+        """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a container of ``image``."""
 
     def start(self, container: str) -> None:
         """Start a stopped container."""
@@ -151,11 +148,11 @@ class Workspace(Protocol):
     def token_file(self, project: str, variable: str, default: str) -> bool:
         """Whether the file exists that the environment variable names, or else ``default`` in the project's folder."""
 
-    def prepared(self) -> frozenset[str]:
-        """``name@created`` of the volumes that have been given their owner."""
+    def unfinished(self) -> frozenset[str]:
+        """Volumes whose preparation was begun and never ended."""
 
-    def mark_prepared(self, names: Sequence[str]) -> None:
-        """Mark volumes so."""
+    def preparing(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Mark volumes so until the block has ended well."""
 
     def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
         """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import docker
 import docker.errors
@@ -53,10 +52,9 @@ class SdkActor:
                     seen[layer] = status
                     yield f"{layer}: {status}" if layer else status
 
-    def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> tuple[str, ...]:
-        """Create volumes that are missing and give their roots to ``owner``; returns ``name@created`` of each."""
+    def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
+        """Create volumes that are missing and give their roots to ``owner`` (uid:gid)."""
         with _said("can't prepare the volumes"):
-            volumes: list[Any] = [self._client.volumes.create(name) for name in names]
             mounts = {name: {"bind": f"/volumes/{name}", "mode": "rw"} for name in names}
             self._client.containers.run(
                 image,
@@ -69,7 +67,6 @@ class SdkActor:
                 cap_add=["CHOWN"],
                 remove=True,
             )
-        return tuple(f"{volume.name}@{volume.attrs['CreatedAt']}" for volume in volumes)
 
     def start(self, container: str) -> None:
         """Start a stopped container."""

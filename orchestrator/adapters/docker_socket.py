@@ -70,7 +70,7 @@ class SocketReader:
             foreign=tuple(Foreign(c["Id"], _name(c)) for c in listed if c["Id"] not in known),
             ports=(*held.values(), *others),
             images={ref: image for ref in images if (image := self._image(ref)) is not None},
-            volumes={name: created for name in volumes if (created := self._volume(name))},
+            volumes=frozenset(name for name in volumes if self._get(f"/volumes/{quote(name, safe='')}", missing=None)),
         )
 
     def gpu_runtime(self) -> bool:
@@ -95,10 +95,6 @@ class SocketReader:
         if found is None:
             return None
         return Image(found["Id"], (found.get("Config", {}).get("Labels") or {}).get(IMAGE_SOURCE_LABEL, ""))
-
-    def _volume(self, name: str) -> str:
-        found = self._get(f"/volumes/{quote(name, safe='')}", missing=None)
-        return str(found.get("CreatedAt", "")) if found else ""
 
     def _get(self, path: str, **missing: None) -> Any:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import getpass
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from orchestrator.errors import OrchestratorError
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
 STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
 _SHARED_LOCKS = Path("/run/lock")
-_PREPARED = "volumes.json"
+_PREPARING = "preparing"
 _POLL = 0.2
 
 
@@ -57,16 +56,19 @@ class StateFolder:
         """Whether the file exists that the environment variable names, or else ``default`` in the project's folder."""
         return (self.folder(project) / (os.environ.get(variable) or default)).is_file()
 
-    def prepared(self) -> frozenset[str]:
-        """``name@created`` of the volumes that have been given their owner."""
+    def unfinished(self) -> frozenset[str]:
+        """Volumes whose preparation was begun and never ended."""
         try:
-            return frozenset(json.loads((self._root / _PREPARED).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return frozenset((self._root / _PREPARING).read_text(encoding="utf-8").split())
+        except FileNotFoundError:
             return frozenset()
 
-    def mark_prepared(self, names: Sequence[str]) -> None:
-        """Mark volumes so."""
-        write_atomically(self._root / _PREPARED, json.dumps(sorted(self.prepared() | set(names))))
+    @contextmanager
+    def preparing(self, names: Sequence[str]) -> Iterator[None]:
+        """Mark volumes so until the block has ended well."""
+        write_atomically(self._root / _PREPARING, "\n".join(names))
+        yield
+        (self._root / _PREPARING).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:

@@ -84,8 +84,8 @@ def decide(world: World, request: Request, specs: tuple[ModelSpec, ...], host: H
     observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES])
     placements = place(specs, request, host, observation)
     documents = _documents(placements, specs, host, world)
-    prepared = world.workspace.prepared()
-    todo = steps([d.desired(world.builder.source(d.image)) for d in documents], observation, prepared)
+    wanted = [d.desired(world.builder.source(d.image)) for d in documents]
+    todo = steps(wanted, observation, world.workspace.unfinished())
     warnings = tuple(w for p in placements.items for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))

@@ -44,21 +44,23 @@ class Desired:
     volumes: tuple[str, ...]
 
 
-def steps(desired: Sequence[Desired], observation: Observation, prepared: frozenset[str]) -> tuple[Step, ...]:
+def steps(desired: Sequence[Desired], observation: Observation, unfinished: frozenset[str]) -> tuple[Step, ...]:
     """Images and volumes first, then one step for each service, in the order given.
 
-    ``prepared``: ``name@created`` of the volumes that have been given their owner. Raises FitError where a foreign
-    container has a name of ours.
+    ``unfinished``: volumes whose preparation was begun and never ended. Raises FitError where a foreign container has a
+    name of ours.
     """
     owned = {c.name: c for c in observation.containers}
     _refuse_foreign(desired, observation)
     images = _images(desired, observation.images)
     rebuilt = {step.subject for step in images}
-    done = {name for name, created in observation.volumes.items() if f"{name}@{created}" in prepared}
-    volumes = sorted({v for d in desired for v in d.volumes} - done)
+    volumes = sorted({v for d in desired for v in d.volumes} - (observation.volumes - unfinished))
     return (
         *images,
-        *(Step("volume", name, "not prepared yet") for name in volumes),
+        *(
+            Step("volume", name, "no such volume" if name not in observation.volumes else "its preparation was cut off")
+            for name in volumes
+        ),
         *(_service(d, owned.get(d.container), observation.images, rebuilt) for d in desired),
     )
 
