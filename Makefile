@@ -59,7 +59,7 @@ compose: tools $(hosts:%=compose/%) ## Render the registry for the reference hos
 
 .PHONY: $(hosts:%=compose/%)
 $(hosts:%=compose/%): tools
-	$(bin)/orchestrator render --all --inventory compose/hosts/$(@F).yaml --output $@
+	$(bin)/orchestrator render --all --allow-unpinned --inventory compose/hosts/$(@F).yaml --output $@
 
 .PHONY: bench
 bench: tools ## Time what a user waits for at the command line

@@ -130,6 +130,7 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.chmod(0o644)  # what is mounted has to be readable for the containers' user, whatever the umask
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,12 +34,6 @@ def options(spec: ModelSpec, request: Request, host: Host, keep: EngineName | No
 
     ``keep`` is the engine of a container of the model that exists already; it stays unless another is asked for.
     """
-    if spec.source.unpinned_code and not request.allow_unpinned:
-        raise RequestError(
-            f"{spec.name} runs code from {spec.source.repository}, and no revision of it is pinned",
-            where=f"registry entry {spec.name}: source.revision is null",
-            hint="pin a revision that you have read, or accept the newest code with --allow-unpinned",
-        )
     pinned = host.gpu(request.gpu).id if request.gpu else ""
     found: list[Option] = []
     for name in _engines(spec, request, host, keep):
@@ -80,8 +75,21 @@ def _most_free(host: Host) -> int:
     return max((gpu.free if gpu.free is not None else gpu.total or 0 for gpu in host.gpus), default=0)
 
 
+def refuse_unpinned(specs: Sequence[ModelSpec]) -> None:
+    """RequestError naming every entry whose repository's own code would run at an unknown revision."""
+    unpinned = [spec.name for spec in specs if spec.source.unpinned_code]
+    if unpinned:
+        raise RequestError(
+            f"the repository's own code would run, and no revision of it is pinned: {', '.join(unpinned)}",
+            where="source.revision is null in the registry",
+            hint="pin a revision that you have read, in an entry of your own, or take the newest with --allow-unpinned",
+        )
+
+
 def _warnings(spec: ModelSpec, name: EngineName, engine: Engine) -> tuple[str, ...]:
     found = []
+    if spec.source.unpinned_code:
+        found.append(f"{spec.name}: runs the newest code of {spec.source.repository}, no revision is pinned")
     if not engine.report.allowed:
         found.append(
             f"{spec.name}: the founding report does not allow {name}, the facts do "

@@ -10,7 +10,7 @@ from orchestrator.inventory import Gpu, Host
 from orchestrator.memory import Claim
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.assignment import Assignment, Pool, assign
-from orchestrator.plan.options import Device, Option, options
+from orchestrator.plan.options import Device, Option, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
 from orchestrator.plan.request import LOOPBACK, Request
 from orchestrator.registry.spec import EngineName, ModelSpec
@@ -63,6 +63,8 @@ def place(specs: Sequence[ModelSpec], request: Request, host: Host, observation:
     """
     if request.port:
         check_port(request.port)
+    if not request.allow_unpinned:
+        refuse_unpinned(specs)
     existing = {spec.name: _existing(spec.name, request, observation) for spec in specs}
     wanted, omitted = _wanted(specs, request, host, existing)
     kept = {name: found for name, ways in wanted.items() if (found := _stays(ways, existing[name], host))}

@@ -1,0 +1,92 @@
+"""The container's health check: print the phase as one line of JSON, exit 0 only when the engine answers.
+
+Docker runs this every few seconds in every container, so it imports as little as it can.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+
+DEFAULT_STATE = "/run/orchestrator/gate.json"
+_TIMEOUT_S = 3.0
+_ONGOING = ("queued", "waiting-memory", "starting")
+_SHOWN = ("schema", "phase", "since", "restarts", "reason", "detail", "exit_code")
+
+
+def probe(port: int, timeout_s: float = _TIMEOUT_S) -> int:
+    """Status of GET /health on the loopback address; 0 when there is no HTTP answer within ``timeout_s``."""
+    until = time.monotonic() + timeout_s
+    answer = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout_s) as link:
+            link.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            # The limit is for the whole answer, so that a trickle of bytes can't hold us.
+            while b"\n" not in answer and len(answer) < 4096 and (left := until - time.monotonic()) > 0:
+                link.settimeout(left)
+                chunk = link.recv(4096)
+                if not chunk:
+                    break
+                answer += chunk
+    except OSError:
+        return 0
+    words = answer.split(None, 2)
+    status = words[1] if len(words) > 1 and words[0].startswith(b"HTTP/") else b""
+    return int(status) if status.isdigit() and len(status) == 3 else 0
+
+
+def read_state(path: str) -> dict[str, object]:
+    """The gate's state; while there is none, or none that can be read, "starting" since 0 (not known)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found = json.loads(os.read(fd, 65536))
+        finally:
+            os.close(fd)
+        if isinstance(found, dict) and isinstance(found.get("since"), int) and isinstance(found.get("port"), int):
+            return found
+        why = "The gate's state file is not one."
+    except FileNotFoundError:
+        why = ""
+    except (OSError, ValueError) as error:
+        why = f"The gate's state can't be read: {error}"[:200]
+    return {
+        "schema": 1,
+        "phase": "starting",
+        "since": 0,
+        "restarts": 0,
+        "reason": why,
+        "detail": "",
+        "exit_code": None,
+    }
+
+
+def judge(state: dict[str, object], now: float, status: int | None) -> tuple[dict[str, object], int]:
+    """What to print, and the exit code. ``status`` is the engine's answer, None when it was not asked."""
+    shown = {key: state.get(key) for key in _SHOWN}
+    if state["phase"] == "ready" and status == 200:
+        return shown, 0
+    if state["phase"] == "ready":
+        shown["phase"] = "unresponsive"
+        shown["detail"] = (
+            f"GET /health gave {status}" if status else f"GET /health: no answer within {_TIMEOUT_S:.0f} s"
+        )
+    elif state["phase"] in _ONGOING and state["since"]:
+        waited = f"for {max(0, int(now - float(str(state['since']))))} s"
+        shown["detail"] = f"{state['detail']}; {waited}" if state.get("detail") else waited
+    return shown, 1
+
+
+def main(argv: list[str]) -> int:
+    """``health [--state FILE]``; exit code 0 ready and answering, 1 not, 2 wrong arguments."""
+    if argv and (len(argv) != 2 or argv[0] != "--state"):
+        print("usage: gate health [--state FILE]", file=sys.stderr)
+        return 2
+    state = read_state(argv[1] if argv else DEFAULT_STATE)
+    status = probe(int(str(state["port"]))) if state["phase"] == "ready" else None
+    shown, code = judge(state, time.time(), status)
+    print(json.dumps(shown))
+    return code
