@@ -212,8 +212,10 @@ class Engine:
         subprocess.run(self._inside("sh", "-c", script), check=True, env=os.environ | {"PATH": SYSTEM_PATH})
 
     def _inside(self, *argv: str) -> list[str]:
-        namespaces = f"/proc/{self.namespaces}/ns"
-        enter = [f"--mount={namespaces}/mnt", f"--pid={namespaces}/pid_for_children"]
+        process = f"/proc/{self.namespaces}"
+        enter = [f"--mount={process}/ns/mnt", f"--pid={process}/ns/pid_for_children"]
+        # Entering a mount namespace leads to its topmost root, which in a chroot is not ours.
+        enter += [f"--root={process}/root", "--wd=/"]
         return ["nsenter", *enter, "--", *argv]
 
     def _answers(self) -> bool:

@@ -41,9 +41,9 @@ def get(path: str, body: object = None) -> tuple[int, object]:
             return 0, None
 
 
-def links_outside(engine: Engine) -> str:
-    argv = engine.outside_network("ip", "-o", "link")
-    return subprocess.run(argv, pass_fds=(engine.outside,), capture_output=True, text=True, check=True).stdout
+def link_addresses(text: str) -> set[str]:
+    """The hardware addresses in the output of `ip -o link`, without that of the loopback."""
+    return {line.split("link/ether ")[1].split()[0] for line in text.splitlines() if "link/ether " in line}
 
 
 def start_stub(engine: Engine, image: str, *options: str, command: list[str] = SERVE) -> None:
@@ -54,14 +54,10 @@ def exit_code(engine: Engine) -> int:
     return int(engine.run("docker", "wait", "stub").stdout)
 
 
-def test_a_published_port_is_reached_and_the_hosts_links_stay_as_they_are(
-    engine: Engine, stub_image: str, leaves_nothing: None
-) -> None:
-    before = links_outside(engine)
+def test_a_published_port_is_reached(engine: Engine, stub_image: str, leaves_nothing: None) -> None:
     start_stub(engine, stub_image, "--publish", f"127.0.0.1:{PORT}:8000")
     wait_for(lambda: get("/health")[0] == 200, "the stub's health")
 
-    assert links_outside(engine) == before
     assert get("/v1/models")[1] == {
         "object": "list",
         "data": [{"id": "demo", "object": "model", "owned_by": "stub"}],
@@ -70,13 +66,21 @@ def test_a_published_port_is_reached_and_the_hosts_links_stay_as_they_are(
         {"type": "text", "text": "?"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
     ]
-    _, answer = get(
-        "/v1/chat/completions", {"model": "demo", "messages": [{"role": "user", "content": content}]}
-    )
+    _, answer = get("/v1/chat/completions", {"model": "demo", "messages": [{"role": "user", "content": content}]})
     assert isinstance(answer, dict)
     assert answer["choices"][0]["message"]["content"] == "stub demo saw 1 images"
     assert get("/v1/chat/completions", {"model": "other", "messages": []})[0] == 404
     engine.run("docker", "rm", "--force", "stub")
+
+
+def test_no_link_of_the_engine_is_on_the_host(engine: Engine, stub_image: str) -> None:
+    """Compared by address: the links of a host change by themselves while its own engine is at work."""
+    start_stub(engine, stub_image)
+    inside = link_addresses(engine.run("ip", "-o", "link").stdout)
+    argv = engine.outside_network("ip", "-o", "link")
+    outside = subprocess.run(argv, pass_fds=(engine.outside,), capture_output=True, text=True, check=True).stdout
+    assert len(inside) == 2, "the bridge and one container's link"
+    assert not inside & link_addresses(outside)
 
 
 def test_a_reservation_hands_over_the_planned_device(engine: Engine, stub_image: str) -> None:
@@ -107,6 +111,33 @@ def test_two_loaders_on_one_gpu_are_a_violation(engine: Engine, stub_image: str)
 
 def marked(engine: Engine) -> bool:
     return engine.run("docker", "exec", "first", "ls", "/locks").stdout.split() == ["stub-loading-GPU-aaaa"]
+
+
+def test_the_gate_keeps_two_loaders_on_one_gpu_apart(engine: Engine, stub_image: str) -> None:
+    hardened = [
+        "--init",
+        "--read-only",
+        "--cap-drop",
+        "ALL",
+        "--tmpfs",
+        "/tmp",
+        "--tmpfs",
+        "/run/orchestrator:mode=1777",
+    ]
+    shared = ["--volume", "test-locks:/locks", "--gpus", "device=GPU-aaaa", "--env", "STUB_LOAD_SECONDS=1"]
+    health = ["--health-cmd", "python3 /opt/orchestrator/gate health", "--health-interval", "1s"]
+    gate = ["python3", "/opt/orchestrator/gate", "run", "--port", "8000", "--gpu", "GPU-aaaa", "--claim-mib", "1000"]
+    names = ("first", "second")
+    for name in names:
+        run = ["docker", "run", "--detach", "--name", name, *hardened, *shared, *health, stub_image]
+        engine.run(*run, *gate, "--name", name, "--", *SERVE)
+
+    wait_for(lambda: all(health_of(engine, name) == "healthy" for name in names), "both healthy", every=0.1)
+    assert "violations" not in engine.run("docker", "exec", "first", "ls", "/locks").stdout
+
+
+def health_of(engine: Engine, name: str) -> str:
+    return engine.run("docker", "inspect", "--format", "{{.State.Health.Status}}", name).stdout.strip()
 
 
 @pytest.mark.parametrize(("knob", "code"), [("STUB_EXIT=2", 2), ("STUB_EXIT=137", 137)])
@@ -147,7 +178,7 @@ def test_nothing_is_left_when_the_tests_are_killed(engine: Engine) -> None:
         os.kill(process.pid, signal.SIGKILL)
     wait_for(lambda: not folder.exists(), "the keeper's clearing up")
     assert not list(Path("/sys/fs/cgroup").glob(f"*/{folder.name}"))
-    assert not users_of(folder)
+    wait_for(lambda: not users_of(folder), "the end of the keeper")
 
 
 def users_of(folder: Path) -> list[str]:
