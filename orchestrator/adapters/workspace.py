@@ -125,12 +125,17 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, sees the old or the new text and nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that a reader, or a crash, sees the old or the new text and nothing between.
+
+    File and folder can be read by all, whatever the umask, because containers run as another user.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o755)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.chmod(0o644)  # what is mounted has to be readable for the containers' user, whatever the umask
+        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
