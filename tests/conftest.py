@@ -31,9 +31,7 @@ sys.addaudithook(_refuse_outside_world)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--rewrite-golden", action="store_true", help="write the golden files anew instead of comparing"
-    )
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden files anew instead of comparing")
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
-PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "unshare", "nsenter", "setpriv")
+PROGRAMS = ("docker", "dockerd", "containerd", "runc", "iptables", "unshare", "nsenter", "setpriv")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOOK = """#!/bin/sh
 # A dockerd that finds this name on its PATH accepts reservations of NVIDIA devices. Nothing is done with
@@ -106,9 +106,7 @@ class Objects:
     volumes: frozenset[str] = frozenset()
 
     def __sub__(self, other: Objects) -> Objects:
-        return Objects(
-            self.containers - other.containers, self.networks - other.networks, self.volumes - other.volumes
-        )
+        return Objects(self.containers - other.containers, self.networks - other.networks, self.volumes - other.volumes)
 
     def __bool__(self) -> bool:
         return bool(self.containers or self.networks or self.volumes)
@@ -142,9 +140,7 @@ class Engine:
         return inherited | {"DOCKER_HOST": self.url}
 
     def log_tail(self, lines: int = 40) -> str:
-        return (
-            "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
-        )
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
     @contextmanager
     def client(self) -> Iterator[DockerClient]:
@@ -157,9 +153,7 @@ class Engine:
 
     def run(self, *argv: str, timeout: float = 120.0, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program against this engine; its output is text, and a failure shows it."""
-        done = subprocess.run(
-            argv, env=self.env, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
@@ -237,9 +231,7 @@ class Engine:
         with self.client() as client:
             return Objects(
                 frozenset(c["Id"] for c in client.api.containers(all=True)),
-                frozenset(
-                    n["Id"] for n in client.api.networks() if n["Name"] not in {"bridge", "host", "none"}
-                ),
+                frozenset(n["Id"] for n in client.api.networks() if n["Name"] not in {"bridge", "host", "none"}),
                 frozenset(v["Name"] for v in client.api.volumes()["Volumes"] or ()),
             )
 

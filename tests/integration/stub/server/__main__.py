@@ -93,11 +93,7 @@ def report_violation(shared: Path, gpu: str, other: str) -> None:
 
 def load() -> None:
     """Pass the time that loading takes, with the markers kept alive."""
-    seconds = (
-        float("inf")
-        if os.environ.get("STUB_NEVER_READY")
-        else float(os.environ.get("STUB_LOAD_SECONDS", "0.2"))
-    )
+    seconds = float("inf") if os.environ.get("STUB_NEVER_READY") else float(os.environ.get("STUB_LOAD_SECONDS", "0.2"))
     deadline = time.monotonic() + seconds
     with markers(shared_folder()) as held:
         while (left := deadline - time.monotonic()) > 0:
