@@ -41,7 +41,7 @@ def parse_inventory(file: str, text: str) -> Host:
     try:
         found = _Inventory.model_validate_json(json.dumps(tree.data))
     except ValidationError as error:
-        raise _refusal((*tree.problems, *(problems(error, tree) if not tree.broken else ()))) from None
+        raise _refusal((*tree.problems, *(problems(error, tree, _Inventory) if not tree.broken else ()))) from None
     wrong = (*tree.problems, *_twice(found, tree))
     if wrong:
         raise _refusal(wrong)

@@ -63,20 +63,7 @@ def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tup
         raise RequestError(
             "no model named", hint="name one or more, or use --all; 'orchestrator models list' shows them"
         )
-    if everything:
-        return tuple(registry.models.values())
-    unknown = [error for name in names if (error := _unknown(registry, name)) is not None]
-    if len(unknown) > 1:
-        raise RequestError("\n".join(error.what for error in unknown), hint="; ".join(error.hint for error in unknown))
-    return tuple(registry.get(name) for name in dict.fromkeys(names))
-
-
-def _unknown(registry: Registry, name: str) -> RequestError | None:
-    try:
-        registry.get(name)
-    except RequestError as error:
-        return error
-    return None
+    return tuple(registry.models.values()) if everything else registry.select(names)
 
 
 def decide(world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host) -> Decided:

@@ -84,7 +84,8 @@ def _engine(name: str, engine: Engine) -> str:
     said += f", {report.notes}" if report.notes else ""
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
     text = f"\non {name}\n"
-    text += f"  report of 24 January 2026: {said}\n  evidence: {engine.evidence.level}{note}\n"
+    text += f"  report of 24 January 2026: {said}\n" if report.status else ""
+    text += f"  evidence: {engine.evidence.level}{note}\n"
     possible = "possible" if engine.possible else "not possible"
     text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
     return text + "".join("  " + line for line in (*_facts("known", engine.known), *_facts("problem", engine.problems)))
