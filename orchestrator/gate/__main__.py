@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
-if not __package__:
-    # Run as a folder, Python puts that folder first on its path, where our module names could hide others.
-    # Put the parent there instead and become a package of it, so that relative imports work in both ways.
-    parent, _, package = __file__.rpartition("/")[0].rpartition("/")
-    sys.path[0] = parent or ("/" if __file__.startswith("/") else ".")
-    __package__ = package  # the import system reads it from this name
-    importlib.import_module(package)
+
+def package() -> str:
+    """The name under which our modules can be imported, whichever way we were started.
+
+    Run as a folder, Python puts that folder first on its path, where our module names could hide others. The parent
+    goes there instead. (Setting ``__package__`` would do too, but from Python 3.12 on that prints a warning, and
+    Docker keeps what a health check prints.)
+    """
+    if __package__:
+        return __package__
+    here = os.path.abspath(__file__)  # noqa: PTH100  # importing pathlib would be felt in a health check
+    parent, _, name = here.rpartition("/")[0].rpartition("/")
+    sys.path[0] = parent or "/"
+    return name
 
 
 def main(argv: list[str]) -> int:
     """Run one verb and return the exit code of the process."""
+    # Loaded by need: argparse and subprocess would double the time of a health check.
     if argv[:1] == ["health"]:
-        from .health import main as health  # noqa: PLC0415  # argparse and subprocess would double its start time
-
-        return health(argv[1:])
-    from .command import main as command  # noqa: PLC0415  # see above
-
-    return command(argv)
+        return int(importlib.import_module(f"{package()}.health").main(argv[1:]))
+    return int(importlib.import_module(f"{package()}.command").main(argv))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -141,6 +142,16 @@ class Policy:
     def pause(self, restart: int) -> float:
         """Seconds before restart number ``restart`` (1 is the first); the last pause repeats."""
         return self.pauses[min(restart, len(self.pauses)) - 1] if restart and self.pauses else 0.0
+
+
+def code_of_failed_start(number: int | None) -> int:
+    """Exit code, as a shell gives it, for the errno of a program that could not be started.
+
+    Anything but a wrong program, such as no memory or no process left for a fork, is 1 and may heal.
+    """
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return 127
+    return 126 if number in (errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP) else 1
 
 
 @dataclass(frozen=True)

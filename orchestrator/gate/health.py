@@ -50,7 +50,9 @@ def read_state(path: str) -> dict[str, object]:
             return found
         why = "The gate's state file is not one."
     except FileNotFoundError:
-        why = ""
+        folder = path.rpartition("/")[0] or "/"
+        lost = not os.access(folder, os.W_OK)
+        why = f"The gate can't show its state: {folder} is missing or not writable."[:200] if lost else ""
     except (OSError, ValueError) as error:
         why = f"The gate's state can't be read: {error}"[:200]
     return {

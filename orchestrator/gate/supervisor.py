@@ -109,7 +109,7 @@ class Supervisor:
         except OSError as error:
             self._say(f"can't start {self._options.argv[0]}: {error.strerror}")
             self._locks.release()
-            return core.Ended(127 if isinstance(error, FileNotFoundError) else 126)
+            return core.Ended(core.code_of_failed_start(error.errno))
         ended = self._follow(self._engine)
         self._engine = None
         self._locks.release()

@@ -18,6 +18,8 @@ import pytest
 
 GATE = Path(__file__).parents[2] / "orchestrator" / "gate"
 DEADLINE_S = 15.0
+# Images bring their own Python; GATE_PYTHON=python3.8 runs all of this with that one.
+PYTHON = os.environ.get("GATE_PYTHON", sys.executable)
 
 # An engine in a few lines: `stub.py FOLDER PORT KNOB...`. It "loads" for a moment with a marker per GPU, and writes a
 # violation when another one is loading on the same GPU; then it answers with the status in FOLDER/status.
@@ -102,7 +104,7 @@ class Gate:
         self.state = folder / f"{name}.json"
         self.out = folder / f"{name}.out"
         self.err = folder / f"{name}.err"
-        argv = [sys.executable, str(GATE), "run", "--name", name, "--locks", str(folder / "locks")]
+        argv = [PYTHON, str(GATE), "run", "--name", name, "--locks", str(folder / "locks")]
         argv += ["--state", str(self.state), "--poll", "0.05", *options, "--", *engine]
         environment = {**os.environ, "PATH": path, "HF_TOKEN": "inherited"}
         with self.out.open("ab") as out, self.err.open("ab") as err:
@@ -121,7 +123,7 @@ class Gate:
         return self.shown()
 
     def health(self) -> tuple[dict[str, object], int]:
-        argv = [sys.executable, str(GATE), "health", "--state", str(self.state)]
+        argv = [PYTHON, str(GATE), "health", "--state", str(self.state)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         assert (done.stderr, done.stdout.count("\n")) == ("", 1)
         assert len(done.stdout) < 1024
@@ -490,10 +492,21 @@ def test_health_in_every_phase(host: Host) -> None:
 
 
 def test_health_before_there_is_a_state(tmp_path: Path) -> None:
-    argv = [sys.executable, str(GATE), "health", "--state", str(tmp_path / "absent")]
+    argv = [PYTHON, str(GATE), "health", "--state", str(tmp_path / "absent")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     told = json.loads(done.stdout)
     assert (told["phase"], told["since"], done.returncode, done.stderr) == ("starting", 0, 1, "")
+
+
+def test_a_state_that_can_not_be_written_stops_no_engine_and_is_said(host: Host) -> None:
+    lost = host.folder / "absent" / "state.json"
+    gate = host.gate("m", "--state", str(lost))
+    until(lambda: "gate: ready" in gate.err.read_text())
+    assert gate.err.read_text().count("the state can't be shown") == 1
+    gate.state = lost
+    told, code = gate.health()
+    assert (told["phase"], code) == ("starting", 1)
+    assert told["reason"] == f"The gate can't show its state: {lost.parent} is missing or not writable."
 
 
 def test_health_while_pausing_and_stopping(host: Host) -> None:
@@ -510,17 +523,17 @@ def test_health_while_pausing_and_stopping(host: Host) -> None:
 def test_health_of_a_damaged_state_fails_without_a_traceback(tmp_path: Path, text: str) -> None:
     state = tmp_path / "state.json"
     state.write_bytes(text.encode("latin-1"))
-    argv = [sys.executable, "-m", "orchestrator.gate", "health", "--state", str(state)]
+    argv = [PYTHON, "-m", "orchestrator.gate", "health", "--state", str(state)]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=GATE.parents[1], check=False)
     assert (done.returncode, done.stderr) == (1, "")
     assert json.loads(done.stdout)["phase"] == "starting"
 
 
 def test_health_imports_neither_argparse_nor_subprocess(tmp_path: Path) -> None:
-    argv = [sys.executable, "-X", "importtime", str(GATE), "health", "--state", str(tmp_path / "absent")]
+    argv = [PYTHON, "-X", "importtime", str(GATE), "health", "--state", str(tmp_path / "absent")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "gate.health" in loaded
+    assert {"json", "socket"} <= loaded
     assert not loaded & {"argparse", "subprocess", "http.client", "dataclasses", "pathlib", "gate.core"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -48,6 +49,14 @@ def test_restarts_are_forgotten_after_ten_minutes_of_being_ready(ready_s: float,
     following = core.after_end(Ended(137, was_ready=True, ready_s=ready_s), 3, POLICY)
     assert following.restarts == (3 if restarts else 1)
     assert isinstance(following, Park if restarts else Start)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOENT, 127), (errno.EACCES, 126), (errno.ENOEXEC, 126), (errno.EAGAIN, 1), (errno.ENOMEM, 1), (None, 1)],
+)
+def test_a_program_that_can_not_be_started_has_the_code_of_a_shell(number: int | None, code: int) -> None:
+    assert core.code_of_failed_start(number) == code
 
 
 # --- memory
