@@ -44,15 +44,20 @@ class Decided:
 
 def this_host(world: World) -> Host:
     """This machine's inventory. Docker and Compose have to be there; EnvironmentProblem otherwise."""
+    docker, compose = versions(world)
+    gpus, driver, note = world.gpus.read()
+    return Host("this host", gpus, note, docker, compose, driver)
+
+
+def versions(world: World) -> tuple[str, str]:
+    """Versions of Docker and Compose; EnvironmentProblem where one is missing, too old, or something else."""
     engine = world.docker.version()
     if engine.podman:
         raise EnvironmentProblem(
             f"Podman {engine.version} answers on Docker's socket, and it ignores GPU requests without a word",
             hint="point DOCKER_HOST at a Docker Engine",
         )
-    compose = world.compose.version()
-    gpus, driver, note = world.gpus.read()
-    return Host("this host", gpus, note, engine.version, compose, driver)
+    return engine.version, world.compose.version()
 
 
 def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
@@ -66,9 +71,12 @@ def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tup
     return tuple(registry.models.values()) if everything else registry.select(names)
 
 
-def decide(world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host) -> Decided:
-    """Observe once, then plan."""
-    observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES])
+def decide(
+    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, *, observe: bool = True
+) -> Decided:
+    """Observe once, then plan. Without ``observe`` the plan is that of an empty host."""
+    volumes = [name for name, _ in VOLUMES]
+    observation = world.docker.observe(_images(specs), volumes) if observe else Observation()
     placements = place(specs, request, host, observation)
     documents = _documents(placements, specs, host, world)
     wanted = [d.desired(world.builder.source(d.image)) for d in documents]

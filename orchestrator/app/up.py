@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.app.planning import Decided, decide, select, this_host
+from orchestrator.app.planning import Decided, decide, select, this_host, versions
 from orchestrator.compose import TOKEN_DEFAULT, TOKEN_VARIABLE, ComposeDocument
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
 from orchestrator.executor import apply, follow
-from orchestrator.inventory import Host
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Event, World
@@ -42,20 +41,27 @@ class Screen:
     agree: Callable[[Sequence[Step]], bool]
 
 
-def plan(world: World, request: Request, everything: bool, options: Options) -> Decided:  # noqa: FBT001
-    """The plan, and nothing is done."""
-    registry = world.library.registry(options.registries)
-    specs = select(registry, request.models, everything=everything)
-    return decide(world, request, specs, _host(world, options))
+def plan(world: World, request: Request, options: Options, *, everything: bool = False) -> Decided:
+    """The plan, and nothing is done. For another host's inventory Docker is looked at only if there is one."""
+    specs = select(world.library.registry(options.registries), request.models, everything=everything)
+    if options.inventory is None:
+        return decide(world, request, specs, this_host(world))
+    host = world.library.inventory(options.inventory)
+    try:
+        versions(world)
+    except EnvironmentProblem:
+        return decide(world, request, specs, host, observe=False)
+    return decide(world, request, specs, host)
 
 
 def up(world: World, request: Request, options: Options, screen: Screen) -> tuple[str, ...]:
     """Bring the models up; returns the services that failed. A plan that was refused or declined starts nothing."""
     if options.dry_run:
-        screen.plan(plan(world, request, everything=False, options=options))
+        screen.plan(plan(world, request, options))
         return ()
+    versions(world)
     with world.workspace.lock(f"orchestrator up {' '.join(request.models)}", LOCK_PATIENCE):
-        decided = plan(world, request, everything=False, options=options)
+        decided = plan(world, request, options)
         screen.plan(decided)
         _check(world, decided)
         _consent(decided.plan, world, screen)
@@ -79,14 +85,6 @@ def _interruptible(decided: Decided) -> Iterator[None]:
             f"interrupted; what was begun for {names} goes on starting",
             hint=f"'orchestrator up {names}' follows it again, 'orchestrator down {names}' takes it down",
         ) from None
-
-
-def _host(world: World, options: Options) -> Host:
-    if options.inventory is None:
-        return this_host(world)
-    named = world.library.inventory(options.inventory)
-    here = this_host(world)
-    return Host(named.name, named.gpus, named.gpu_note, here.docker, here.compose, named.driver)
 
 
 def _check(world: World, decided: Decided) -> None:

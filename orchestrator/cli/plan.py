@@ -37,7 +37,7 @@ def command(
     request = Request(
         names, project=context.project, mode=mode, gpu=gpu, allow_unpinned=allow_unpinned, move_ports=True
     )
-    decided = plan(context.world, request, everything, Options(context.registries, inventory))
+    decided = plan(context.world, request, Options(context.registries, inventory), everything=everything)
     if as_json:
         print_json(plan_json(decided.plan, decided.placements))
     else:
