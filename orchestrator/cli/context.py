@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator.plan.request import check_project
+
 if TYPE_CHECKING:
     from orchestrator.ports import World
 
@@ -28,7 +30,8 @@ class Context:
 
     @classmethod
     def of(cls, world: World | None, project: str, registries: tuple[str, ...], verbose: bool) -> Context:
-        """The real world unless another is given."""
+        """The real world unless another is given. RequestError for a project that Compose would rename."""
+        check_project(project)
         if world is None:
             from orchestrator.app.world import RealWorld
 

@@ -32,7 +32,6 @@ class Request:
     partial: bool = False
 
     def __post_init__(self) -> None:
-        check_project(self.project)
         if self.port and len(self.models) != 1:
             raise RequestError(
                 f"--port is for one model, and {len(self.models)} were named",
