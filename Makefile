@@ -21,16 +21,20 @@ help: ## Show these lines
 .PHONY: setup
 setup: ## Install what is missing: Docker Engine, Compose, .venv; start an engine if none answers
 	@.ci/setup --engine
+	@echo "Ready: try make demo, or make test"
 
 .PHONY: demo
-demo: setup wheels ## Build, start and ask a tiny model on this machine's Docker, CPU only
+demo: ## Build, start and ask a tiny model on this machine's Docker, CPU only
+	@.ci/setup --engine
+	.ci/wheels $(wheels) $(lock)
 	.ci/with-docker .ci/base-image
 	.ci/with-docker $(bin)/orchestrator up demo
 	.ci/with-docker $(bin)/orchestrator ask demo "$(prompt)"
 	.ci/with-docker $(bin)/orchestrator status
 
 .PHONY: test
-test: check wheels ## Run everything that decides whether a change is good (.ci/run)
+test: check ## Run everything that decides whether a change is good (.ci/run)
+	.ci/wheels $(wheels) $(lock)
 	.ci/base-image --tar
 	.ci/as-root $(bin)/pytest tests/integration $(args)
 
@@ -69,9 +73,6 @@ bench: tools ## Time what a user waits for at the command line
 lock: ## Resolve the development packages anew (needs uv)
 	.ci/lock-dev
 
-.PHONY: tools wheels
+.PHONY: tools
 tools:
 	@.ci/setup
-
-wheels: tools
-	.ci/wheels $(wheels) $(lock)
