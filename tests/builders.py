@@ -1,0 +1,120 @@
+"""Small makers of values for tests: every argument has a default that works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.compose import TEMPLATES, ComposeDocument, document
+from orchestrator.inventory import GIB, Gpu, Host
+from orchestrator.memory import Claim, Line
+from orchestrator.observation import Container, Gate
+from orchestrator.plan.placement import Placement
+from orchestrator.registry.spec import EngineName, ModelSpec
+from tests.templates import TEXTS
+
+Part = Mapping[str, Any]
+
+
+def spec(
+    name: str = "phi",
+    *,
+    gib: float = 1.0,
+    port: int = 25000,
+    vllm: Part | None = None,
+    transformers: Part | None = None,
+    **parts: Part | str | list[Part],
+) -> ModelSpec:
+    """An entry whose 16-bit weights take ``gib``. Without an engine it gets Transformers; ``parts`` change sections."""
+    total = int(gib * GIB) // 2
+    common = {"evidence": {"level": "none"}, "max_model_len": 2048}
+    engines: dict[str, object] = {}
+    if vllm is not None:
+        engines["vllm"] = {**common, "port": port + 50, "image": "vllm/vllm-openai:v0.33.0", **vllm}
+    if transformers is not None or vllm is None:
+        engines["transformers"] = {**common, "port": port, **(transformers or {})}
+    entry: dict[str, Any] = {
+        "schema_version": 1,
+        "name": name,
+        "title": name.title(),
+        "summary": "A model",
+        "source": {"repository": f"owner/{name}", "licence": "MIT"},
+        "architecture": {
+            "name": "PhiForCausalLM",
+            "model_type": "phi",
+            "family": "phi3-vision",
+            "layers": 2,
+            "kv_heads": 2,
+            "head_size": 32,
+            "hidden_size": 128,
+            "context": 4096,
+            "source": "its config",
+        },
+        "parameters": {"total": total, "vision": 0, "linear": total, "source": "its config"},
+        "images": {"tokens": 256, "patches": 1024, "bytes_per_patch": 4096, "source": "its config"},
+        "prompt": {"template": "{image}{question}"},
+        "probe": {"prompt": "Read it."},
+        "engines": engines,
+    }
+    for key, part in parts.items():
+        entry[key] = {**entry[key], **part} if isinstance(part, Mapping) else part
+    return ModelSpec.model_validate_json(json.dumps(entry))
+
+
+def gpu(name: str = "GPU-a", total: float | None = 24.0, free: float | None = -1.0, note: str = "") -> Gpu:
+    """A GPU, sizes in GiB; all of it is free unless said otherwise."""
+    whole = None if total is None else int(total * GIB)
+    return Gpu(name, "A card", whole, whole if free == -1.0 else None if free is None else int(free * GIB), note)
+
+
+def host(*gpus: Gpu, docker: str = "28.5.2") -> Host:
+    """A host with these GPUs."""
+    return Host("here", gpus, "" if gpus else "NVML: no driver", docker, "2.40.3")
+
+
+def claim(gib: float = 1.0) -> Claim:
+    """A claim of so many GiB, in one line."""
+    return Claim((Line("weights", int(gib * GIB), "a test"),)) if gib else Claim()
+
+
+def placement(model: str = "phi", engine: EngineName = "transformers", **changes: Any) -> Placement:
+    """A placement on the CPU, or on the GPU given."""
+    on = changes.pop("gpu", None)
+    base = Placement("orchestrator", model, engine, "gpu" if on else "cpu", on, Claim(), "127.0.0.1", 25000)
+    return replace(base, **changes)
+
+
+def rendered(entry: ModelSpec, where: Placement | None = None, docker: str = "28.5.2") -> ComposeDocument:
+    """The document of an entry, on the CPU unless placed elsewhere."""
+    return document(entry, where or placement(entry.name), docker=docker, templates={n: TEXTS[n] for n in TEMPLATES})
+
+
+READY = Gate("ready")
+
+
+def container(model: str = "phi", engine: str = "transformers", **changes: Any) -> Container:
+    """A container of ours that serves on the CPU."""
+    project, service = changes.get("project", "orchestrator"), f"{model}-{engine}"
+    base = Container(
+        id=f"id-{service}",
+        name=f"{project}-{service}",
+        state="running",
+        health="healthy",
+        project=project,
+        service=service,
+        model=model,
+        engine=engine,
+        image="an-image:1",
+        image_id="sha256:1",
+        digest="d" * 64,
+        gpus=(),
+        claim=0,
+        address="127.0.0.1",
+        port=25000,
+        command=("run", "--port", "8000"),
+        gate=READY,
+        started=1000.0,
+    )
+    return replace(base, **changes)

@@ -1,0 +1,393 @@
+"""A fake for every Protocol of ``orchestrator.ports``, written by hand, and a world that holds one of each.
+
+They keep state as the real ones do: what Compose is given becomes containers that Docker then shows. Every change is
+noted in ``World.log``, in order, so that a test can say "nothing was started".
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from orchestrator.compose import FLEET_FILE, Image, built_image
+from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.inventory import Gpu, Host
+from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
+from orchestrator.observation import Image as LocalImage
+from orchestrator.ports import DockerVersion, Library, World
+from orchestrator.registry.loader import Registry
+from orchestrator.registry.spec import ModelSpec
+from tests.builders import READY
+from tests.templates import TEXTS
+
+PROBE_IMAGE = b"\x89PNG a known image"
+
+
+def parse(text: str) -> Any:
+    """A Compose file as plain values, as Compose sees them: ``$$`` is a dollar."""
+    return _undoubled(YAML(typ="safe", pure=True).load(io.StringIO(text)))
+
+
+def _undoubled(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    if isinstance(value, list):
+        return [_undoubled(item) for item in value]
+    if isinstance(value, dict):
+        return {_undoubled(key): _undoubled(item) for key, item in value.items()}
+    return value
+
+
+class FakeClock:
+    """Time that passes only by ``sleep``. ``at`` plans what happens in the meantime."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self._plans: list[tuple[float, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do that once so many seconds from now have passed."""
+        self._plans.append((self.time + seconds, action))
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        assert self.time < 100_000, "the code under test waits for ever"
+        self.time += seconds
+        due = [plan for plan in self._plans if plan[0] <= self.time]
+        self._plans = [plan for plan in self._plans if plan not in due]
+        for _, action in due:
+            action()
+
+
+@dataclass
+class FakeDocker:
+    """DockerReader: the state that all other fakes change. ``broken`` is what every look at it raises."""
+
+    engine: DockerVersion = field(default_factory=lambda: DockerVersion("28.5.2"))
+    containers: dict[str, Container] = field(default_factory=dict)
+    foreign: tuple[Foreign, ...] = ()
+    listeners: tuple[PortHolder, ...] = ()
+    images: dict[str, LocalImage] = field(default_factory=dict)
+    volumes: set[str] = field(default_factory=set)
+    runtime: bool = True
+    free_disk: int | None = 10**12
+    broken: OrchestratorError | None = None
+
+    def add(self, *containers: Container) -> None:
+        """Put containers there."""
+        self.containers |= {c.id: c for c in containers}
+
+    def change(self, service: str, **changes: Any) -> None:
+        """Change the container of a service."""
+        found = next(c for c in self.containers.values() if c.service == service)
+        self.containers[found.id] = replace(found, **changes)
+
+    def of(self, service: str) -> Container:
+        """The container of a service."""
+        return next(c for c in self.containers.values() if c.service == service)
+
+    def version(self) -> DockerVersion:
+        self._look()
+        return self.engine
+
+    def observe(self, images: Sequence[str] = (), volumes: Sequence[str] = ()) -> Observation:
+        self._look()
+        held = tuple(PortHolder(c.port, f"container {c.name}", c.id) for c in self.containers.values() if c.running)
+        return Observation(
+            containers=tuple(self.containers.values()),
+            foreign=self.foreign,
+            ports=(*held, *self.listeners),
+            images=MappingProxyType({ref: self.images[ref] for ref in images if ref in self.images}),
+            volumes=frozenset(self.volumes & set(volumes)),
+        )
+
+    def gpu_runtime(self) -> bool:
+        self._look()
+        return self.runtime
+
+    def disk(self) -> tuple[str, int | None]:
+        self._look()
+        return "/var/lib/docker", self.free_disk
+
+    def _look(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+
+@dataclass
+class FakeActor:
+    """DockerActor. ``fails`` says which verb raises what."""
+
+    docker: FakeDocker
+    log: list[str]
+    fails: dict[str, BaseException] = field(default_factory=dict)
+
+    def _do(self, verb: str, subject: str) -> None:
+        self.log.append(f"{verb} {subject}")
+        if verb in self.fails:
+            raise self.fails[verb]
+
+    def pull(self, reference: str) -> Iterator[str]:
+        yield "layer: Downloading"
+        self._do("pull", reference)
+        self.docker.images[reference] = LocalImage(f"sha256:{reference}")
+
+    def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
+        self._do("volumes", " ".join(names))
+        assert image in self.docker.images, "the helper container needs an image that is there"
+        self.docker.volumes |= set(names)
+
+    def start(self, container: str) -> None:
+        self._do("start", container)
+        self.docker.containers[container] = _serving(self.docker.containers[container])
+
+    def stop(self, container: str, grace: int) -> None:
+        self._do("stop", container)
+        self.docker.containers[container] = replace(
+            self.docker.containers[container], state="exited", health="", gate=None
+        )
+
+    def restart(self, container: str, grace: int) -> None:
+        self._do("restart", container)
+        self.docker.containers[container] = _serving(self.docker.containers[container])
+
+    def remove(self, container: str, grace: int) -> None:
+        self._do("remove", container)
+        self.docker.containers.pop(container, None)
+
+    def remove_network(self, project: str) -> None:
+        self._do("network", project)
+
+    def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
+        self._do("logs", container)
+        yield f"the log of {container}, follow {follow}, tail {tail}\n".encode()
+
+
+def _serving(container: Container) -> Container:
+    return replace(container, state="running", health="healthy", gate=READY, exit_code=0)
+
+
+@dataclass
+class FakeCompose:
+    """ComposeCli: makes containers of the documents in the workspace. ``fails``: after they were created."""
+
+    docker: FakeDocker
+    workspace: FakeWorkspace
+    log: list[str]
+    born: Callable[[Container], Container] = _serving
+    fails: OrchestratorError | None = None
+    missing: OrchestratorError | None = None
+
+    def version(self) -> str:
+        if self.missing is not None:
+            raise self.missing
+        return "2.40.3"
+
+    def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
+        self.log.append(f"compose up {' '.join(services)}")
+        files = self.workspace.files[project]
+        included = parse(files[FLEET_FILE])["include"]
+        for service in services:
+            assert f"{service}.yaml" in included, "a service that the fleet file does not include"
+            made = self._container(service, parse(files[f"{service}.yaml"])["services"][service])
+            for old in [c for c in self.docker.containers.values() if c.name == made.name]:
+                del self.docker.containers[old.id]
+            self.docker.add(made if self.fails else self.born(made))
+        if self.fails is not None:
+            raise self.fails
+
+    def _container(self, service: str, found: Any) -> Container:
+        labels = {key.removeprefix(LABEL): value for key, value in found["labels"].items()}
+        assert found["image"] in self.docker.images, "compose is told never to pull"
+        return Container(
+            id=f"id-{len(self.log)}-{service}",
+            name=found["container_name"],
+            state="created",
+            health="",
+            project=labels["project"],
+            service=labels["service"],
+            model=labels["model"],
+            engine=labels["engine"],
+            image=found["image"],
+            image_id=self.docker.images[found["image"]].id,
+            digest=labels["digest"],
+            gpus=tuple(filter(None, labels["gpus"].split(","))),
+            claim=int(labels["claim"]),
+            address=labels["address"],
+            port=int(labels["port"]),
+            command=tuple(found["command"]),
+            started=1000.0,
+        )
+
+
+@dataclass
+class FakeBuilder:
+    """ImageBuilder. ``sources``: by family and variant, what an image would be built from now."""
+
+    docker: FakeDocker
+    log: list[str]
+    sources: dict[str, str] = field(default_factory=lambda: {"tf5-cpu": "source-1", "tf5-cuda": "source-1"})
+    fails: OrchestratorError | None = None
+
+    def source(self, image: Image) -> str:
+        return self.sources.get(f"{image.family}-{image.variant}", "")
+
+    def build(self, image: Image) -> Iterator[str]:
+        self.log.append(f"build {image.reference}")
+        yield "#1 FROM python"
+        if self.fails is not None:
+            raise self.fails
+        self.docker.images[image.reference] = LocalImage(
+            f"sha256:{image.reference}-{len(self.log)}", self.source(image)
+        )
+
+    def buildable(self) -> tuple[Image, ...]:
+        return tuple(built_image(*name.split("-")) for name in sorted(self.sources))
+
+
+@dataclass
+class FakeGpus:
+    """GpuReader."""
+
+    gpus: tuple[Gpu, ...] = ()
+    note: str = "NVML: no driver"
+
+    def read(self) -> tuple[tuple[Gpu, ...], str, str]:
+        return self.gpus, "550.1" if self.gpus else "", "" if self.gpus else self.note
+
+
+@dataclass
+class FakeModels:
+    """ModelClient: serves what the containers say, unless told otherwise. ``asked`` is what it was asked."""
+
+    docker: FakeDocker
+    names: tuple[str, ...] | None = None
+    answer: str = "A test image."
+    fails: OrchestratorError | None = None
+    asked: list[tuple[str, str, str, bytes | None, int]] = field(default_factory=list)
+
+    def served(self, base: str) -> tuple[str, ...]:
+        if self.names is not None:
+            return self.names
+        return tuple(c.model for c in self.docker.containers.values() if f"http://{c.address}:{c.port}" == base)
+
+    def ask(self, base: str, model: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
+        self.asked.append((base, model, prompt, image, max_tokens))
+        if self.fails is not None:
+            raise self.fails
+        return self.answer
+
+
+@dataclass
+class FakeWorkspace:
+    """Workspace, in memory."""
+
+    log: list[str]
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    marked: frozenset[str] = frozenset()
+    has_token: bool = False
+    busy: OrchestratorError | None = None
+    locked: bool = False
+
+    def folder(self, project: str) -> Path:
+        return Path("/state") / project
+
+    def write(self, project: str, files: dict[str, str]) -> None:
+        assert self.locked, "documents are written under the lock"
+        self.files.setdefault(project, {}).update(files)
+
+    def documents(self, project: str) -> tuple[str, ...]:
+        return tuple(sorted(name for name in self.files.get(project, {}) if name.endswith(".yaml")))
+
+    def forget(self, project: str, names: Sequence[str]) -> None:
+        for name in names:
+            self.files.get(project, {}).pop(name, None)
+
+    def token_file(self, project: str, variable: str, default: str) -> bool:
+        return self.has_token
+
+    def unfinished(self) -> frozenset[str]:
+        return self.marked
+
+    @contextmanager
+    def preparing(self, names: Sequence[str]) -> Iterator[None]:
+        self.marked = frozenset(names)
+        yield
+        self.marked = frozenset()
+
+    @contextmanager
+    def lock(self, purpose: str, timeout: float) -> Iterator[None]:
+        if self.busy is not None:
+            raise self.busy
+        assert not self.locked, "the lock is taken twice"
+        self.locked = True
+        try:
+            yield
+        finally:
+            self.locked = False
+
+
+@dataclass
+class FakeLibrary:
+    """Library, in memory."""
+
+    models: Mapping[str, ModelSpec] = field(default_factory=dict)
+    hosts: dict[Path, Host] = field(default_factory=dict)
+    saved: dict[Path, dict[str, str]] = field(default_factory=dict)
+
+    def registry(self, folders: Sequence[Path]) -> Registry:
+        return Registry(MappingProxyType(dict(sorted(self.models.items()))))
+
+    def templates(self) -> dict[str, str]:
+        return dict(TEXTS)
+
+    def gate(self) -> dict[str, str]:
+        return {"__main__.py": "# the gate\n"}
+
+    def probe_image(self) -> bytes:
+        return PROBE_IMAGE
+
+    def inventory(self, path: Path) -> Host:
+        if path not in self.hosts:
+            raise RequestError("can't read the file: No such file or directory", where=str(path))
+        return self.hosts[path]
+
+    def folder(self, path: Path) -> dict[str, str]:
+        return dict(self.saved.get(path, {}))
+
+    def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:
+        found = self.saved.setdefault(path, {})
+        found.update(files)
+        for name in remove:
+            found.pop(name, None)
+
+
+class FakeWorld:
+    """One of each. A CPU host with Docker and nothing on it, unless a test says otherwise."""
+
+    def __init__(self, *models: ModelSpec, gpus: Sequence[Gpu] = (), library: Library | None = None) -> None:
+        self.log: list[str] = []
+        self.docker = FakeDocker()
+        self.actor = FakeActor(self.docker, self.log)
+        self.workspace = FakeWorkspace(self.log)
+        self.compose = FakeCompose(self.docker, self.workspace, self.log)
+        self.builder = FakeBuilder(self.docker, self.log)
+        self.gpus = FakeGpus(tuple(gpus))
+        self.models = FakeModels(self.docker)
+        self.clock = FakeClock()
+        self.library: Library = library or FakeLibrary({model.name: model for model in models})
+
+
+def _is_a_world(world: FakeWorld) -> World:
+    """The type checker's proof that every fake speaks its Protocol."""
+    return world

@@ -1,0 +1,8 @@
+"""The project's own templates and the gate, read once when tests are collected: to the tests they are code."""
+
+from __future__ import annotations
+
+from orchestrator.adapters import package
+from orchestrator.compose import TEMPLATES
+
+TEXTS = {name: (package.templates() / name).read_text(encoding="utf-8") for name in TEMPLATES}
