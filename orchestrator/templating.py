@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -10,6 +11,8 @@ import jinja2
 from orchestrator.errors import RequestError
 
 _NAMED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "$": "$$"}
+#: printable ASCII without those above: almost every text, and it needs no second look at each character
+_PLAIN = re.compile(r"[ !#%-\[\]-~]*")
 
 
 def quote(value: object) -> str:
@@ -22,7 +25,8 @@ def quote(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    return '"' + "".join(map(_character, str(value))) + '"'
+    text = str(value)
+    return f'"{text if _PLAIN.fullmatch(text) else "".join(map(_character, text))}"'
 
 
 def _character(character: str) -> str:
