@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 
@@ -15,8 +16,9 @@ def package() -> str:
     """
     if __package__:
         return __package__
-    parent, _, name = __file__.rpartition("/")[0].rpartition("/")
-    sys.path[0] = parent or ("/" if __file__.startswith("/") else ".")
+    here = os.path.abspath(__file__)  # noqa: PTH100  # importing pathlib would be felt in a health check
+    parent, _, name = here.rpartition("/")[0].rpartition("/")
+    sys.path[0] = parent or "/"
     return name
 
 
