@@ -28,6 +28,8 @@ ENV_FILE = ".env"
 #: without it, ``up`` of one file would offer to remove the services of all others
 ENV_TEXT = "# one file's `docker compose up` must not call the other models orphans\nCOMPOSE_IGNORE_ORPHANS=true\n"
 GATE_FOLDER = "gate"
+#: begins the second line of every document; a file without it is not ours to remove
+WRITTEN = "# Written by orchestrator "
 _TOKEN = "hf_token"  # noqa: S105 (a name)
 TOKEN_VARIABLE = "ORCHESTRATOR_HF_TOKEN_FILE"  # noqa: S105 (a name)
 TOKEN_DEFAULT = f"./secrets/{_TOKEN}"

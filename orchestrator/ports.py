@@ -177,7 +177,7 @@ class Library(Protocol):
         """An inventory file; FileProblems if it isn't one."""
 
     def folder(self, path: Path) -> dict[str, str]:
-        """Texts of the files in a folder, and in folders one below, by name; empty if there is no such folder."""
+        """Texts of the files that we might have written to a folder, by name; empty if there is no such folder."""
 
     def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""

@@ -9,11 +9,14 @@ from pathlib import Path
 from orchestrator.adapters import package
 from orchestrator.adapters.registry_files import load_registry
 from orchestrator.adapters.workspace import write_atomically
-from orchestrator.compose import TEMPLATES
+from orchestrator.compose import ENV_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
 from orchestrator.inventory import Host
 from orchestrator.inventory_file import parse_inventory
 from orchestrator.registry.loader import Registry
+
+#: what ``render`` writes; whatever else lies beside it (secrets, pictures) is not looked at
+_RENDERED = (ENV_FILE, "*.yaml", f"{GATE_FOLDER}/*.py")
 
 
 class Files:
@@ -40,8 +43,8 @@ class Files:
         return parse_inventory(str(path), _text(path))
 
     def folder(self, path: Path) -> dict[str, str]:
-        """Texts of the files in a folder, and in folders one below, by name; empty if there is no such folder."""
-        found = [*path.glob("*"), *path.glob("*/*")]
+        """Texts of the files that we might have written to a folder, by name; empty if there is no such folder."""
+        found = [file for pattern in _RENDERED for file in path.glob(pattern)]
         return {str(file.relative_to(path)): _text(file) for file in found if file.is_file()}
 
     def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:

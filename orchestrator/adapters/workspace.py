@@ -7,7 +7,7 @@ import getpass
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
@@ -129,16 +129,17 @@ def write_atomically(path: Path, text: str) -> None:
 
     File and folder can be read by all, whatever the umask, because containers run as another user.
     """
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o755)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.chmod(0o755)
         temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise OrchestratorError(
             f"can't write {path}: {error.strerror or error}", hint="check its permissions and the disk"
         ) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.app.planning import rendered, select, this_host
+from orchestrator.compose import WRITTEN
 from orchestrator.errors import FitError
 from orchestrator.plan.request import Request
 from orchestrator.ports import World
@@ -45,9 +46,14 @@ def render(
     host = world.library.inventory(inventory) if inventory else this_host(world)
     placements, files = rendered(world, request, specs, host)
     present = world.library.folder(output)
-    stale = {name for name in present if name.endswith(".yaml") and name not in files} if everything else set()
+    stale = {name for name, text in present.items() if _ours(name, text)} - set(files) if everything else set()
     changed = [name for name in sorted({*files, *stale}) if present.get(name) != files.get(name)]
     differences = tuple(Difference(output / name, present.get(name, ""), files.get(name, "")) for name in changed)
     if write:
         world.library.save(output, {name: files[name] for name in changed if name in files}, sorted(stale))
     return Rendered(len(files), differences, placements.omitted)
+
+
+def _ours(name: str, text: str) -> bool:
+    """Whether a file is a document written here before: not a user's own, nor another host's in a folder below."""
+    return "/" not in name and name.endswith(".yaml") and WRITTEN in text
