@@ -67,8 +67,16 @@ def _engines(spec: ModelSpec, request: Request, host: Host, keep: EngineName | N
     order: tuple[EngineName, ...] = (
         ("transformers", "vllm") if _most_free(host) < _SMALL_GPU else ("vllm", "transformers")
     )
-    allowed = [name for name in order if (engine := spec.engine(name)) and engine.possible and engine.report.allowed]
-    return (keep,) if keep in allowed else tuple(allowed)
+    possible = [name for name in order if (engine := spec.engine(name)) and engine.possible]
+    if keep in possible:
+        return (keep,)
+    allowed = tuple(name for name in possible if (engine := spec.engine(name)) and engine.report.allowed)
+    if not allowed:
+        raise RequestError(
+            f"{spec.name} has no engine that may be chosen without being asked for",
+            hint=f"name one: {' or '.join(f'--mode {name}' for name in possible)}" if possible else "",
+        )
+    return allowed
 
 
 def _most_free(host: Host) -> int:

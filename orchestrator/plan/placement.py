@@ -68,7 +68,7 @@ def place(specs: Sequence[ModelSpec], request: Request, host: Host, observation:
     existing = {spec.name: _existing(spec.name, request, observation) for spec in specs}
     wanted, omitted = _wanted(specs, request, host, existing)
     kept = {name: found for name, ways in wanted.items() if (found := _stays(ways, existing[name], host))}
-    moving = [old for name, old in existing.items() if old is not None and name not in kept]
+    moving = [old for name, old in existing.items() if old and name not in kept and _replaced(old, wanted.get(name))]
     pool = Pool.of(_freed(host, moving), [c for c in observation.containers if c not in moving])
     assigned, refused = assign({n: w for n, w in wanted.items() if n not in kept}, pool, partial=request.partial)
     alone, impossible = _alone({name: wanted[name] for name in refused}, Pool.of(host, ()))
@@ -131,6 +131,11 @@ def _same_gpu(option: Option, old: Container | None, request: Request, host: Hos
     if old is None or request.gpu or option.device == "cpu" or option.engine != old.engine or not old.gpus:
         return option
     return replace(option, pinned=old.gpus[0]) if old.gpus[0] in {gpu.id for gpu in host.gpus} else option
+
+
+def _replaced(old: Container, ways: Sequence[Option] | None) -> bool:
+    """Whether the plan would put another container in its place. On another engine it would be one beside it."""
+    return any(option.engine == old.engine for option in ways or ())
 
 
 def _stays(ways: Sequence[Option], old: Container | None, host: Host) -> Assignment | None:
