@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.app.planning import rendered, select, this_host
 from orchestrator.compose import WRITTEN
-from orchestrator.errors import FitError
+from orchestrator.errors import OrchestratorError
 from orchestrator.plan.request import Request
 from orchestrator.ports import World
 
@@ -28,7 +28,7 @@ class Rendered:
 
     count: int
     differences: tuple[Difference, ...]
-    omitted: tuple[FitError, ...]
+    omitted: tuple[OrchestratorError, ...]
 
 
 def render(

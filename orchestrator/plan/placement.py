@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.errors import FitError
+from orchestrator.errors import FitError, OrchestratorError, RequestError
 from orchestrator.inventory import Gpu, Host
 from orchestrator.memory import Claim
 from orchestrator.observation import Container, Observation
@@ -52,7 +52,7 @@ class Placements:
     """All placements of a request, sorted by service, and what was left out of a partial one."""
 
     items: tuple[Placement, ...]
-    omitted: tuple[FitError, ...] = ()
+    omitted: tuple[OrchestratorError, ...] = ()
 
 
 def place(specs: Sequence[ModelSpec], request: Request, host: Host, observation: Observation) -> Placements:
@@ -84,14 +84,14 @@ def place(specs: Sequence[ModelSpec], request: Request, host: Host, observation:
 
 def _wanted(
     specs: Sequence[ModelSpec], request: Request, host: Host, existing: Mapping[str, Container | None]
-) -> tuple[dict[str, Sequence[Option]], tuple[FitError, ...]]:
+) -> tuple[dict[str, Sequence[Option]], tuple[OrchestratorError, ...]]:
     wanted: dict[str, Sequence[Option]] = {}
-    omitted: list[FitError] = []
+    omitted: list[OrchestratorError] = []
     for spec in specs:
         old = existing[spec.name]
         try:
             found = options(spec, request, host, _engine_of(old))
-        except FitError as error:
+        except (FitError, RequestError) as error:
             if not request.partial:
                 raise
             omitted.append(error)
