@@ -42,8 +42,13 @@ class DockerReader(Protocol):
     def version(self) -> DockerVersion:
         """Version of the engine; EnvironmentProblem when none answers."""
 
-    def observe(self, images: Sequence[str] = (), volumes: Sequence[str] = ()) -> Observation:
-        """One snapshot of all containers, and of these images and volumes."""
+    def observe(
+        self, images: Sequence[str] = (), volumes: Sequence[str] = (), *, listeners: bool = False
+    ) -> Observation:
+        """One snapshot of all containers, and of these images and volumes.
+
+        ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest.
+        """
 
     def gpu_runtime(self) -> bool:
         """Whether the engine knows an NVIDIA runtime or CDI devices."""

@@ -100,13 +100,15 @@ class FakeDocker:
         self._look()
         return self.engine
 
-    def observe(self, images: Sequence[str] = (), volumes: Sequence[str] = ()) -> Observation:
+    def observe(
+        self, images: Sequence[str] = (), volumes: Sequence[str] = (), *, listeners: bool = False
+    ) -> Observation:
         self._look()
         held = tuple(PortHolder(c.port, f"container {c.name}", c.id) for c in self.containers.values() if c.running)
         return Observation(
             containers=tuple(self.containers.values()),
             foreign=self.foreign,
-            ports=(*held, *self.listeners),
+            ports=(*held, *(self.listeners if listeners else ())),
             images=MappingProxyType({ref: self.images[ref] for ref in images if ref in self.images}),
             volumes=frozenset(self.volumes & set(volumes)),
         )

@@ -57,14 +57,20 @@ class SocketReader:
         names = [str(c.get("Name", "")) for c in found.get("Components") or ()]
         return DockerVersion(str(found.get("Version", "")), podman=any("podman" in name.lower() for name in names))
 
-    def observe(self, images: Sequence[str] = (), volumes: Sequence[str] = ()) -> Observation:
-        """One snapshot of all containers, and of these images and volumes."""
+    def observe(
+        self, images: Sequence[str] = (), volumes: Sequence[str] = (), *, listeners: bool = False
+    ) -> Observation:
+        """One snapshot of all containers, and of these images and volumes.
+
+        ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest.
+        """
         listed = self._get("/containers/json?all=1")
         ours = [c for c in listed if c["Labels"].get(LABEL + "schema") == SCHEMA]
         known = {c["Id"] for c in ours}
         details = ((item, self._get(f"/containers/{item['Id']}/json", missing=None)) for item in ours)
         held = {p.port: p for c in listed for p in _ports(c)}
-        others = [PortHolder(port, who) for port, who in self._listeners().items() if port not in held]
+        heard = self._listeners() if listeners else {}
+        others = [PortHolder(port, who) for port, who in heard.items() if port not in held]
         return Observation(
             containers=tuple(_container(item, detail) for item, detail in details if detail is not None),
             foreign=tuple(Foreign(c["Id"], _name(c)) for c in listed if c["Id"] not in known),

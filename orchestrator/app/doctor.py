@@ -109,7 +109,7 @@ def _disk(world: World) -> Iterator[Finding]:
 
 
 def _ports(world: World) -> Iterator[Finding]:
-    observation = world.docker.observe()
+    observation = world.docker.observe(listeners=True)
     preferred = {
         engine.port: f"{spec.name} on {name}"
         for spec in world.library.registry(()).models.values()

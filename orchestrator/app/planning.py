@@ -76,7 +76,7 @@ def decide(
 ) -> Decided:
     """Observe once, then plan. Without ``observe`` the plan is that of an empty host."""
     volumes = [name for name, _ in VOLUMES]
-    observation = world.docker.observe(_images(specs), volumes) if observe else Observation()
+    observation = world.docker.observe(_images(specs), volumes, listeners=True) if observe else Observation()
     placements = place(specs, request, host, observation)
     documents = _documents(placements, specs, host, world)
     wanted = [d.desired(world.builder.source(d.image)) for d in documents]
