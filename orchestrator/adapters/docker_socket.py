@@ -1,8 +1,10 @@
-"""Looks at Docker over its socket, with nothing but the standard library, because ``status`` has to be quick."""
+"""Looks at Docker over its socket, because ``status`` has to be quick.
+
+With ``socket`` alone: the import of ``http.client`` takes as long as everything that is asked of Docker.
+"""
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import shutil
@@ -33,22 +35,10 @@ _HOOK = "nvidia-container-runtime-hook"
 _NOT_FOUND = 404
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(self._path)
-
-
 class SocketReader:
     """The Docker Engine behind a local socket. ``listeners`` tells who else listens on TCP ports of this host."""
 
     def __init__(self, listeners: Callable[[], Mapping[int, str]] = dict) -> None:
-        self._connection: _Connection | None = None
         self._listeners = listeners
 
     def version(self) -> DockerVersion:
@@ -104,19 +94,28 @@ class SocketReader:
 
     def _get(self, path: str, **missing: None) -> Any:
         try:
-            if self._connection is None:
-                self._connection = _Connection(docker_socket())
-            self._connection.request("GET", path)
-            response = self._connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection = None
+            status, body = _ask(docker_socket(), path)
+            if status < 400:
+                return json.loads(body)
+        except (OSError, ValueError) as error:
             raise no_docker(error) from error
-        if response.status == _NOT_FOUND and "missing" in missing:
+        if status == _NOT_FOUND and "missing" in missing:
             return None
-        if response.status >= 400:
-            raise OrchestratorError(f"Docker refused {path}: {_message(body)}", where=docker_socket())
-        return json.loads(body)
+        raise OrchestratorError(f"Docker refused {path}: {_message(body)}", where=docker_socket())
+
+
+def _ask(where: str, path: str) -> tuple[int, bytes]:
+    """Status and body of one GET. By HTTP 1.0 the body is neither chunked nor followed by anything."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_TIMEOUT)
+        connection.connect(where)
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    words = head.split(maxsplit=2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/"):
+        raise ValueError("the answer is not HTTP")
+    return int(words[1]), body
 
 
 def no_docker(error: Exception) -> EnvironmentProblem:
