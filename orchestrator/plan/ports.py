@@ -45,7 +45,7 @@ class Ports:
                 f"port {preferred} for {service} is taken by {holder}",
                 hint="free it, or choose another port with --port",
             )
-        for port in range(preferred + 1, preferred + _SPAN):
+        for port in range(preferred + 1, min(preferred + _SPAN, LAST_PORT + 1)):
             if self._holder(port, own) is None and not FIRST_EPHEMERAL <= port <= LAST_EPHEMERAL:
                 self.given[port] = service
                 return port, f"port {preferred} is taken by {holder}"
