@@ -1,0 +1,282 @@
+"""Placement: nothing over-committed, what runs untouched, the same answer in any order, all or nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import FitError, RequestError
+from orchestrator.inventory import GIB, Gpu, Host
+from orchestrator.memory import claim
+from orchestrator.observation import Container, Observation, PortHolder
+from orchestrator.plan.assignment import MARGIN
+from orchestrator.plan.placement import Placement, place
+from orchestrator.plan.request import Mode, Request
+from orchestrator.registry.spec import ModelSpec
+from tests.builders import container, gpu, host, spec
+
+EMPTY = Observation()
+TWO = host(gpu("GPU-a"), gpu("GPU-b"))
+
+
+def placed(
+    *entries: ModelSpec,
+    on: Host = TWO,
+    seen: Observation = EMPTY,
+    mode: Mode = "auto",
+    wanted: str = "",
+    port: int = 0,
+    move: bool = True,
+) -> dict[str, Placement]:
+    names = tuple(entry.name for entry in entries)
+    request = Request(names, mode=mode, gpu=wanted, port=port, move_ports=move)
+    return {p.model: p for p in place(entries, request, on, seen).items}
+
+
+def running(entry: ModelSpec, **changes: Any) -> Container:
+    """A container that serves the entry on GPU-a as the plan would have it."""
+    values = {"gpus": ("GPU-a",), "claim": claim(entry, "transformers").total, "port": 25000, **changes}
+    return container(entry.name, **values)
+
+
+def seen(*containers: Container) -> Observation:
+    return Observation(containers, ports=tuple(PortHolder(c.port, f"container {c.name}", c.id) for c in containers))
+
+
+SIZES = st.floats(0.5, 30)
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> Host:
+    cards = []
+    for at in range(draw(st.integers(1, 3))):
+        total = draw(st.floats(4, 80))
+        cards.append(gpu(f"GPU-{at}", total, draw(st.one_of(st.none(), st.floats(0, total)))))
+    return host(*cards)
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> tuple[tuple[ModelSpec, ...], Host, Observation]:
+    """Some models on a host where other projects' containers and some of the models themselves run already."""
+    entries = tuple(
+        spec(f"m{at}", gib=size, port=25000 + at, vllm={} if draw(st.booleans()) else None, transformers={})
+        for at, size in enumerate(draw(st.lists(SIZES, min_size=1, max_size=4)))
+    )
+    machine = draw(hosts())
+    left = {g.id: min(b for b in (g.total, g.free) if b is not None) for g in machine.gpus}
+    there = []
+    for at, size in enumerate(draw(st.lists(st.floats(0.1, 10), max_size=3))):
+        card = draw(st.sampled_from(machine.gpus)).id
+        if size * GIB <= left[card]:
+            left[card] -= int(size * GIB)
+            there.append(container(f"x{at}", project="other", gpus=(card,), claim=int(size * GIB), port=26000 + at))
+    for entry in entries:
+        card = draw(st.sampled_from(machine.gpus)).id
+        size = claim(entry, "transformers").total
+        if draw(st.booleans()) and size <= left[card]:
+            left[card] -= size
+            there.append(running(entry, gpus=(card,), port=entry.engines.transformers.port))  # type: ignore[union-attr]
+    return entries, machine, seen(*there)
+
+
+@given(fleets())
+def test_nothing_is_over_committed_and_what_runs_is_untouched(
+    world: tuple[tuple[ModelSpec, ...], Host, Observation],
+) -> None:
+    entries, machine, observation = world
+    try:
+        found = placed(*entries, on=machine, seen=observation)
+    except FitError:
+        return
+    there = {c.model: c for c in observation.containers}
+    new: dict[str, int] = defaultdict(int)
+    for name, p in found.items():
+        if name in there:
+            assert (p.engine, p.gpus, p.port) == (there[name].engine, there[name].gpus, there[name].port)
+        else:
+            new[p.gpus[0]] += p.claim.total
+    for card in machine.gpus:
+        old = sum(c.claim for c in observation.containers if card.id in c.gpus)
+        assert card.total is not None
+        if new[card.id]:
+            assert old + new[card.id] + MARGIN <= card.total
+            assert card.free is None or new[card.id] + MARGIN <= card.free
+
+
+@given(fleets())
+def test_the_order_of_the_request_does_not_matter(world: tuple[tuple[ModelSpec, ...], Host, Observation]) -> None:
+    entries, machine, observation = world
+
+    def answer(order: tuple[ModelSpec, ...]) -> object:
+        try:
+            return placed(*order, on=machine, seen=observation)
+        except FitError as error:
+            return sorted(error.what.splitlines())
+
+    assert answer(entries) == answer(tuple(reversed(entries)))
+
+
+def test_the_fullest_gpu_that_still_has_room_is_taken() -> None:
+    assert placed(spec(gib=4), on=host(gpu("GPU-a"), gpu("GPU-b", free=6)))["phi"].gpus == ("GPU-b",)
+
+
+def test_several_go_to_one_gpu_until_it_is_full() -> None:
+    entries = [spec(f"m{at}", gib=7, port=25000 + at) for at in range(6)]
+    found = placed(*entries)
+    assert sorted(p.gpus[0] for p in found.values()) == ["GPU-a"] * 3 + ["GPU-b"] * 3
+
+
+def test_all_or_nothing() -> None:
+    entries = [spec("small", gib=1), spec("huge", gib=30, port=25001), spec("vast", gib=40, port=25002)]
+    with pytest.raises(FitError, match="2 models do not fit, so nothing is started") as caught:
+        placed(*entries)
+    assert "huge does not fit: transformers claims" in caught.value.what
+    assert "vast does not fit" in caught.value.what
+    assert "small" not in caught.value.what
+
+
+def test_what_is_missing_is_told() -> None:
+    entry = spec(gib=10)
+    with pytest.raises(FitError, match=r"any GPU has at most 7\.75 GiB left \(2\.\d\d GiB missing\)"):
+        placed(entry, on=host(gpu(total=8)))
+
+
+def test_a_smaller_engine_is_taken_where_the_preferred_one_does_not_fit() -> None:
+    entry = spec(gib=10, vllm={}, transformers={"quantisation": "int8"})
+    assert placed(entry, on=host(gpu(total=24)))["phi"].engine == "vllm"
+    assert placed(entry, on=host(gpu(total=8)))["phi"].engine == "transformers"
+
+
+def test_models_that_fit_only_with_the_smaller_engine_share() -> None:
+    entries = [
+        spec(f"m{at}", gib=8, port=25000 + at, vllm={}, transformers={"quantisation": "int8"}) for at in range(3)
+    ]
+    found = placed(*entries, on=host(gpu(total=22)))
+    assert sorted(p.engine for p in found.values()) == ["transformers", "transformers", "vllm"]
+
+
+def test_the_named_gpu_is_taken_or_refused() -> None:
+    on = host(gpu("GPU-a"), gpu("GPU-b", total=8))
+    assert placed(spec(gib=4), on=on, wanted="0")["phi"].gpus == ("GPU-a",)
+    with pytest.raises(FitError, match="GPU GPU-b has at most"):
+        placed(spec(gib=10), on=on, wanted="1")
+
+
+@pytest.mark.parametrize("card", [gpu(total=None, free=None, note="its memory can't be read: N/A")])
+def test_memory_that_can_not_be_read_takes_an_explicit_gpu(card: Gpu) -> None:
+    with pytest.raises(FitError, match="memory can't be read") as caught:
+        placed(spec(), on=host(card))
+    assert "its memory can't be read: N/A" in caught.value.where
+    assert "--gpu" in caught.value.hint
+    assert placed(spec(), on=host(card), wanted="0")["phi"].gpus == ("GPU-a",)
+
+
+def test_what_runs_stays_though_its_gpu_is_full() -> None:
+    entry = spec(gib=10, vllm={}, transformers={})
+    found = placed(entry, on=host(gpu(free=0.1), gpu("GPU-b")), seen=seen(running(entry, port=25007)))["phi"]
+    assert (found.engine, found.gpus, found.port, found.warnings) == ("transformers", ("GPU-a",), 25007, ())
+
+
+def test_what_runs_on_an_engine_that_was_asked_for_stays_there() -> None:
+    entry = spec(gib=10, vllm={"report": {"allowed": False}}, transformers={})
+    old = running(entry, engine="vllm", service="phi-vllm", claim=30 * GIB)
+    assert placed(entry, on=host(gpu(free=1)), seen=seen(old))["phi"].engine == "vllm"
+
+
+def test_what_runs_on_an_engine_that_became_impossible_frees_nothing() -> None:
+    impossible = {"possible": False}
+    old = running(spec(), engine="vllm", service="phi-vllm", id="id-v", claim=20 * GIB)
+    with pytest.raises(FitError, match="does not fit"):
+        placed(spec(gib=10, vllm=impossible, transformers={}), on=host(gpu(free=4)), seen=seen(old))
+
+
+def test_a_claim_that_has_grown_counts_what_the_old_container_frees() -> None:
+    entry = spec(gib=15)
+    old = running(entry, claim=10 * GIB)
+    assert placed(entry, on=host(gpu(free=13)), seen=seen(old))["phi"].gpus == ("GPU-a",)
+    with pytest.raises(FitError):
+        placed(entry, on=host(gpu(free=3)), seen=seen(old))
+
+
+def test_another_gpu_by_request_moves_what_runs() -> None:
+    entry = spec(gib=10)
+    assert placed(entry, seen=seen(running(entry)), wanted="1")["phi"].gpus == ("GPU-b",)
+
+
+def test_a_gpu_that_was_taken_out_is_replaced() -> None:
+    entry = spec(gib=10)
+    assert placed(entry, on=host(gpu("GPU-b")), seen=seen(running(entry)))["phi"].gpus == ("GPU-b",)
+
+
+def test_a_container_of_the_cpu_stays_on_it() -> None:
+    entry = spec(transformers={"devices": ["gpu", "cpu"]})
+    assert placed(entry, seen=seen(running(entry, gpus=(), claim=0)))["phi"].device == "cpu"
+
+
+def test_claims_count_before_memory_is_used() -> None:
+    other = container("other", project="another", gpus=("GPU-a",), claim=20 * GIB)
+    with pytest.raises(FitError, match=r"has at most 3\.75 GiB left"):
+        placed(spec(gib=5), on=host(gpu()), seen=seen(replace(other, port=26000)))
+
+
+def test_a_stopped_container_claims_nothing() -> None:
+    other = container("other", project="another", gpus=("GPU-a",), claim=20 * GIB, state="exited", port=26000)
+    assert placed(spec(gib=5), on=host(gpu()), seen=Observation((other,)))["phi"].gpus == ("GPU-a",)
+
+
+def test_a_port_by_request_moves_what_runs_and_is_checked() -> None:
+    entry = spec()
+    assert placed(entry, seen=seen(running(entry)), port=25010)["phi"].port == 25010
+    with pytest.raises(RequestError, match="ephemeral"):
+        placed(entry, port=40000)
+
+
+def test_a_taken_port_moves_with_a_warning_or_is_an_error() -> None:
+    taken = Observation(ports=(PortHolder(25000, "process nginx (pid 7)"),))
+    found = placed(spec(), seen=taken)["phi"]
+    assert found.port == 25001
+    assert found.warnings == ("phi: port 25000 is taken by process nginx (pid 7), so it gets 25001",)
+    with pytest.raises(FitError, match=r"taken by process nginx \(pid 7\)"):
+        placed(spec(), seen=taken, move=False)
+
+
+def test_unpinned_code_needs_consent() -> None:
+    entry = spec(source={"remote_code": True})
+    with pytest.raises(RequestError, match="no revision of it is pinned: phi"):
+        placed(entry)
+    (found,) = place([entry], Request(("phi",), allow_unpinned=True), TWO, EMPTY).items
+    assert "runs the newest code of owner/phi" in found.warnings[0]
+
+
+def test_a_partial_plan_takes_the_small_ones_and_says_what_is_left() -> None:
+    entries = [
+        spec("small", gib=4),
+        spec("large", gib=20, port=25001),
+        spec("vast", gib=40, port=25002),
+        spec("other", port=25003, vllm={"possible": False}),
+    ]
+    found = place(entries, Request(tuple(e.name for e in entries), partial=True), host(gpu()), EMPTY)
+    assert {p.model: p.fleet for p in found.items} == {"small": True, "large": False}
+    assert [error.what.split(" does ")[0].split(" has ")[0] for error in found.omitted] == ["other", "vast"]
+
+
+def test_a_partial_plan_on_a_host_without_gpus() -> None:
+    entries = [spec("a", transformers={"devices": ["cpu"]}), spec("b", port=25001)]
+    found = place(entries, Request(("a", "b"), partial=True), host(), EMPTY)
+    assert [p.model for p in found.items] == ["a"]
+    assert [error.what for error in found.omitted] == ["b needs a GPU, and here has none that can be used"]
+
+
+def test_names_and_ids() -> None:
+    p = placed(spec(), on=host(gpu()))["phi"]
+    assert (p.service, p.container, p.gpus, p.address) == (
+        "phi-transformers",
+        "orchestrator-phi-transformers",
+        ("GPU-a",),
+        "127.0.0.1",
+    )
