@@ -36,10 +36,11 @@ class Host:
     driver: str = ""
 
     def gpu(self, wanted: str) -> Gpu:
-        """The GPU with this id, or at this position; RequestError names those that exist."""
-        for position, gpu in enumerate(self.gpus):
-            if wanted in (gpu.id, str(position)):
-                return gpu
+        """The GPU with this id, else at this position; RequestError names those that exist."""
+        positions = {str(position): gpu for position, gpu in enumerate(self.gpus)}
+        found = {**positions, **{gpu.id: gpu for gpu in self.gpus}}.get(wanted)
+        if found is not None:
+            return found
         known = ", ".join(f"{position} ({gpu.id})" for position, gpu in enumerate(self.gpus))
         raise RequestError(
             f"there is no GPU {wanted!r} on {self.name}",

@@ -39,12 +39,17 @@ def inventory_yaml(host: Host) -> str:
     """The file that ``--inventory`` reads: what does not change from minute to minute."""
     lines = [
         "schema_version: 1",
-        f"name: {quote(host.name)}",
-        f"docker: {quote(host.docker)}",
-        f"compose: {quote(host.compose)}",
+        f"name: {_text(host.name)}",
+        f"docker: {_text(host.docker)}",
+        f"compose: {_text(host.compose)}",
     ]
-    lines += [f"driver: {quote(host.driver)}", "gpus:" if host.gpus else "gpus: []"]
+    lines += [f"driver: {_text(host.driver)}", "gpus:" if host.gpus else "gpus: []"]
     for gpu in host.gpus:
         total = "null" if gpu.total is None else str(gpu.total // MIB)
-        lines += [f"  - id: {quote(gpu.id)}", f"    name: {quote(gpu.name)}", f"    total_mib: {total}"]
+        lines += [f"  - id: {_text(gpu.id)}", f"    name: {_text(gpu.name)}", f"    total_mib: {total}"]
     return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    """Quoted for our own reader, which takes a dollar as it is, unlike Compose."""
+    return quote(value).replace("$$", "$")
