@@ -18,7 +18,8 @@ from orchestrator.ports import Event, World
 
 #: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
 GRACE = 30
-_POLL = 0.5
+#: seconds between two looks at a start: a part of the time waited so far, so that a quick one is noticed quickly
+_SOONEST, _LATEST, _PART = 0.1, 0.5, 0.02
 #: containers that are stopped or started at the same time
 _AT_ONCE = 8
 
@@ -145,7 +146,7 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
                 yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
             return
         if waiting:
-            world.clock.sleep(_POLL)
+            world.clock.sleep(min(max(_SOONEST, _PART * elapsed), _LATEST))
 
 
 def _change(
