@@ -14,7 +14,7 @@ from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorErr
 from orchestrator.executor import apply, follow
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import Plan, Step
-from orchestrator.ports import Event, World
+from orchestrator.ports import Event, ModelClient, World
 from orchestrator.registry.spec import ModelSpec
 
 #: seconds to wait for another orchestrator that is changing this host
@@ -119,31 +119,30 @@ def _until_answered(world: World, decided: Decided, options: Options, screen: Sc
     documents = {d.placement.service: d for d in decided.documents}
     specs = {spec.name: spec for spec in decided.specs}
     failed: list[str] = []
+    models = world.models  # imported while they start, so that nobody waits for it once they are ready
     for event in follow(decided.plan.project, tuple(documents), world, options.timeout):
         final = event
         if event.kind == "ready":
             document = documents[event.subject]
-            final = _asked(world, document, specs[document.placement.model], event.seconds)
+            final = _asked(world, models, document, specs[document.placement.model], event.seconds)
         screen.event(final)
         if final.kind == "failed":
             failed.append(final.subject)
     return tuple(failed)
 
 
-def _asked(world: World, document: ComposeDocument, spec: ModelSpec, seconds: float) -> Event:
+def _asked(world: World, models: ModelClient, document: ComposeDocument, spec: ModelSpec, seconds: float) -> Event:
     """Ready means answered: the served name is right, and a known image is asked about."""
     service, base = (
         document.placement.service,
         f"http://{document.placement.address}:{document.placement.port}",
     )
-    served = world.models.served(base)
+    served = models.served(base)
     if spec.name not in served:
         return Event("failed", service, f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}", seconds)
     begun = world.clock.now()
     try:
-        answer = world.models.ask(
-            base, spec.name, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens
-        )
+        answer = models.ask(base, spec.name, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
     except OrchestratorError as error:
         return Event("failed", service, f"it does not answer: {error.what}", seconds)
     seconds += world.clock.now() - begun
