@@ -7,9 +7,12 @@ import os
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from orchestrator.compose import built_image
+from tests.integration.cli import Cli
 from tests.integration.engine import Engine, missing, private_engine
 from tests.integration.stub_image import BASE_IMAGE, build_stub
 
@@ -23,11 +26,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
+def give_up(reason: str) -> NoReturn:
+    """Skip for want of something; where ``CI=true`` says that nothing may be skipped, fail."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """The private engine of this session: ``engine.env`` for programs, ``engine.client()`` for the SDK."""
     if reason := missing():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        give_up(reason)
     with private_engine() as running:
         yield running
 
@@ -55,6 +63,25 @@ def stub_image(engine: Engine, base_image: str) -> str:
     """The name of the stub engine's image (stub/), built once. Other tags and knobs:
     ``stub_image.build_stub``."""
     return build_stub(engine)
+
+
+@pytest.fixture
+def cli(engine: Engine, stub_image: str, tmp_path: Path) -> Cli:
+    """The command line on the private engine, which has the stub's image."""
+    return Cli(engine, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def cpu_image(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of the real CPU image, built from a folder of wheels. Without one: skipped, with ``CI=true`` it
+    fails."""
+    if not os.environ.get("ORCHESTRATOR_WHEELS"):
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "ORCHESTRATOR_WHEELS names no folder of wheels"
+        )
+    built = Cli(engine, tmp_path_factory.mktemp("image")).run("image", "build", "tf5-cpu", timeout=600)
+    assert "tf5-cpu: built" in built.err
+    return built_image("tf5", "cpu").reference
 
 
 @pytest.fixture(autouse=True)

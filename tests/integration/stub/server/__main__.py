@@ -35,9 +35,8 @@ DEAD_S = 2.0
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line of the real server."""
     parser = argparse.ArgumentParser(prog="server", allow_abbrev=False)
-    for name in ("--model", "--served-name"):
-        parser.add_argument(name, required=True)
-    for name in ("--revision", "--recipe", "--seed", "--family", "--device", "--dtype", "--quantisation"):
+    parser.add_argument("--served-name", required=True)
+    for name in ("--model", "--revision", "--recipe", "--seed", "--family", "--device", "--dtype", "--quantisation"):
         parser.add_argument(name)
     for name in ("--max-model-len", "--max-images", "--max-pixels"):
         parser.add_argument(name, type=int)
