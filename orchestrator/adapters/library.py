@@ -64,6 +64,10 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"can't read the file: {error.strerror or error}", where=str(path)) from error
+        raise RequestError(
+            f"can't read the file: {error.strerror or error}",
+            where=str(path),
+            hint="check its name and its permissions",
+        ) from error
     except UnicodeDecodeError as error:
         raise RequestError("the file is not UTF-8 text", where=str(path), hint="save it as UTF-8") from error
