@@ -9,13 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.inventory import GIB, MIB
-from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Transformers
+from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Storage
+from orchestrator.registry.weights import weight_bytes
 
 _BYTES_16_BIT, _BYTES_32_BIT = 2, 4
 #: peak of a prefill, bytes per token and unit of hidden size: the largest of four traced (Qwen2-1.5B: 66.6 kB/1536)
 _PREFILL_BYTES = 44
 #: tokens that vLLM prefills at once on cards below 70 GiB (its ``max_num_batched_tokens`` default)
 _PREFILL_TOKENS = 2048
+#: words for a storage, and where its size comes from; an unquantised one follows from the number of parameters
+_STORED: dict[Storage, tuple[str, str]] = {
+    "float32": ("32 bit", ""),
+    "16bit": ("16 bit", ""),
+    "int8": ("8 bit", "linear layers 1 byte and 4 per row, all others 2 (LLM.int8)"),
+    "fp8": ("fp8", "linear layers 1 byte and 4 per matrix, all others 2 (vLLM)"),
+}
 _CONTEXT = int(0.6 * GIB)
 _GRAPHS = int(0.3 * GIB)
 _NON_TORCH = int(0.15 * GIB)
@@ -51,13 +59,11 @@ class Claim:
 
 
 def weights(spec: ModelSpec, engine: Engine) -> Line:
-    """Size of the weights as the engine stores them."""
-    parameters = spec.parameters
-    if isinstance(engine, Transformers) and engine.quantisation == "int8":
-        size = parameters.linear + (parameters.total - parameters.linear) * _BYTES_16_BIT
-        return Line("weights, 8 bit", size, "linear layers 1 byte, all others 2 (LLM.int8)")
-    width = _BYTES_32_BIT if engine.dtype == "float32" else _BYTES_16_BIT
-    return Line(f"weights, {width * 8} bit", parameters.total * width, f"{parameters.total:,} parameters")
+    """Size of the weights in the storage that the entry prefers for the engine."""
+    storage = engine.stored[0]
+    size = weight_bytes(spec.parameters, storage, frozenset(engine.keep_16bit))
+    label, source = _STORED.get(storage, (storage, ""))
+    return Line(f"weights, {label}", size, source or f"{spec.parameters.total:,} parameters")
 
 
 def kv_per_token(spec: ModelSpec, engine: Engine) -> int:

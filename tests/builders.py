@@ -16,6 +16,8 @@ from orchestrator.registry.spec import EngineName, ModelSpec
 from tests.templates import TEXTS
 
 Part = Mapping[str, Any]
+#: all the parameters of an entry that lists none, but for their count
+LINEAR = {"part": "language", "kind": "linear", "rows": 1, "matrices": 1}
 
 
 def spec(
@@ -52,7 +54,7 @@ def spec(
             "context": 4096,
             "source": "its config",
         },
-        "parameters": {"total": total, "vision": 0, "linear": total, "source": "its config"},
+        "parameters": {"total": total, "source": "its config"},
         "images": {"tokens": 256, "patches": 1024, "bytes_per_patch": 4096, "source": "its config"},
         "prompt": {"template": "{image}{question}"},
         "probe": {"prompt": "Read it."},
@@ -60,6 +62,7 @@ def spec(
     }
     for key, part in parts.items():
         entry[key] = {**entry[key], **part} if isinstance(part, Mapping) else part
+    entry["parameters"].setdefault("modules", [LINEAR | {"count": entry["parameters"]["total"]}])
     return ModelSpec.model_validate_json(json.dumps(entry))
 
 

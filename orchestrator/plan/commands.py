@@ -49,6 +49,7 @@ def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...
         *_revision(spec),
         *("--served-model-name", spec.name, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 (inside the container)
         *("--dtype", engine.dtype),
+        *(("--quantization", "fp8") if engine.stored[0] == "fp8" else ()),
         *("--max-model-len", str(engine.max_model_len), "--max-num-seqs", str(engine.max_num_seqs)),
         *_vllm_memory(engine, placement),
         *("--limit-mm-per-prompt", f'{{"image":{spec.images.max_per_prompt},"video":0}}'),
@@ -79,7 +80,7 @@ def _transformers(spec: ModelSpec, engine: Transformers, placement: Placement) -
         *("--served-name", spec.name, "--family", spec.architecture.family),
         *("--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 (inside the container; published on loopback)
         *("--device", "cuda" if placement.device == "gpu" else "cpu", "--dtype", engine.dtype),
-        *("--quantisation", engine.quantisation),
+        *("--quantisation", "int8" if engine.stored[0] == "int8" else "none"),
         *("--max-model-len", str(engine.max_model_len)),
         *("--max-images", str(spec.images.max_per_prompt), *pixels),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),

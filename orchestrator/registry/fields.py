@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 #: A wrong value: its path below the part that is being validated, and what is wrong.
 Place = tuple[tuple[str, ...], str]
@@ -43,6 +43,7 @@ DERIVED_VLLM = _DERIVED | {
     "kv-cache-memory": "the claim",
     "kv-cache-memory-bytes": "the claim",
     "limit-mm-per-prompt": "images.max_per_prompt",
+    "quantization": "storages",
 }
 DERIVED_TRANSFORMERS = _DERIVED | {
     "served-name": "name",
@@ -50,11 +51,17 @@ DERIVED_TRANSFORMERS = _DERIVED | {
     "recipe": "source.recipe",
     "seed": "source.recipe",
     "device": "devices",
-    "quantisation": "quantisation",
+    "quantisation": "storages",
     "max-images": "images.max_per_prompt",
     "max-pixels": "images.max_pixels",
     "stop": "prompt.stop",
 }
+
+
+class Frozen(BaseModel):
+    """A part of an entry: frozen, strict, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class MisplacedError(ValueError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from orchestrator.registry.fields import (
     DERIVED_TRANSFORMERS,
@@ -23,6 +23,7 @@ from orchestrator.registry.fields import (
     Expression,
     Flag,
     Flags,
+    Frozen,
     ImageReference,
     Port,
     Positive,
@@ -34,6 +35,8 @@ from orchestrator.registry.fields import (
     refuse,
     wrong_lengths,
 )
+from orchestrator.registry.limits import Images, Smallest, wrong_smallest
+from orchestrator.registry.weights import Parameters, Part, Storage
 
 __all__ = [
     "ENGINES",
@@ -55,12 +58,14 @@ __all__ = [
     "Images",
     "ModelSpec",
     "Parameters",
+    "Part",
     "Probe",
     "Prompt",
-    "Quantisation",
     "Recipe",
     "Report",
+    "Smallest",
     "Source",
+    "Storage",
     "Transformers",
     "Vllm",
 ]
@@ -69,14 +74,11 @@ EngineName = Literal["vllm", "transformers"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers")
 Family = Literal["qwen2-vl", "got-ocr2", "dots-ocr", "phi3-vision", "internvl2", "moondream2"]
 EvidenceLevel = Literal["none", "reported", "listed", "served-tiny", "answered"]
-Quantisation = Literal["none", "int8"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 
-
-class Frozen(BaseModel):
-    """Frozen, strict, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+_STORAGES = (
+    "how the weights may be stored, the preferred first; 16bit is unquantised, and 32 bit where dtype is float32"
+)
 
 
 class Fact(Frozen):
@@ -134,35 +136,6 @@ class Architecture(Frozen):
     source: Text
 
 
-class Parameters(Frozen):
-    """Parameter counts. ``linear`` are the weights that 8-bit quantisation stores in one byte each."""
-
-    total: Positive
-    vision: Annotated[int, Field(ge=0)]
-    linear: Annotated[int, Field(ge=0)]
-    source: Text
-
-    @model_validator(mode="after")
-    def _parts_of_the_whole(self) -> Self:
-        refuse(
-            ((part,), f"must be at most the total of {self.total}, got {size}")
-            for part, size in (("vision", self.vision), ("linear", self.linear))
-            if size > self.total
-        )
-        return self
-
-
-class Images(Frozen):
-    """Limits on images. ``patches`` is the largest number of vision patches of one image at those limits."""
-
-    max_per_prompt: Positive = 1
-    max_pixels: Positive | None = None
-    tokens: Positive = Field(description="image tokens of one image at the limit")
-    patches: Positive
-    bytes_per_patch: Annotated[int, Field(ge=0)] = Field(description="peak activation of the vision tower per patch")
-    source: Text
-
-
 class Prompt(Frozen):
     """How the model wants to be asked. ``{question}`` and ``{image}`` mark the places."""
 
@@ -212,6 +185,9 @@ class Engine(Frozen):
     dtype: Dtype = "bfloat16"
     max_model_len: Positive
     max_num_seqs: Positive = 1
+    storages: Annotated[tuple[Storage, ...], Field(min_length=1)] = Field(("16bit",), description=_STORAGES)
+    keep_16bit: tuple[Part, ...] = Field((), description="parts whose linear layers quantisation leaves in 16 bit")
+    smallest: Smallest = Smallest()
     flags: Flags = Field(
         default_factory=dict,
         description="extra command-line flags of the engine; the name without the dashes in front",
@@ -219,11 +195,31 @@ class Engine(Frozen):
     environment: Environment = Field(default_factory=dict)
     shm_mib: Positive = 256
 
+    @property
+    def stored(self) -> tuple[Storage, ...]:
+        """How the weights may be stored, the preferred first."""
+        return ("float32",) if self.dtype == "float32" else self.storages
+
+    @model_validator(mode="after")
+    def _storages_agree(self) -> Self:
+        if len(set(self.storages)) < len(self.storages):
+            refuse([(("storages",), "names a storage twice")])
+        if self.dtype == "float32" and self.storages != ("16bit",):
+            refuse([(("storages",), "is not for dtype float32, whose weights are stored as they are")])
+        return self
+
 
 class Vllm(Engine):
     """A model on vLLM."""
 
     image: ImageReference
+    storages: Annotated[tuple[Literal["16bit", "fp8"], ...], Field(min_length=1)] = Field(
+        ("16bit",), description=_STORAGES
+    )
+    keep_16bit: tuple[Part, ...] = Field(
+        ("vision", "projector", "other"),
+        description="parts that are counted in 16 bit with fp8. Which of them vLLM converts was not verified",
+    )
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
@@ -236,7 +232,9 @@ class Transformers(Engine):
 
     image_family: Slug = "tf5"
     image: ImageReference | None = Field(None, description="an image of your own that speaks the server's command line")
-    quantisation: Quantisation = "none"
+    storages: Annotated[tuple[Literal["16bit", "int8"], ...], Field(min_length=1)] = Field(
+        ("16bit",), description=_STORAGES
+    )
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
@@ -278,6 +276,12 @@ class ModelSpec(Frozen):
         engines: dict[str, Engine | None] = {name: self.engine(name) for name in ENGINES}
         lengths = {name: engine.max_model_len for name, engine in engines.items() if engine is not None}
         refuse(wrong_lengths(self.architecture.context, self.images.tokens, lengths))
+        refuse(
+            (("engines", name, "smallest", *path), message)
+            for name, e in engines.items()
+            if e is not None
+            for path, message in wrong_smallest(self.images, e.max_model_len, e.max_num_seqs, e.smallest)
+        )
         return self
 
     def engine(self, name: EngineName) -> Vllm | Transformers | None:

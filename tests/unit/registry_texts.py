@@ -22,8 +22,10 @@ architecture:
   source: its config
 parameters:
   total: 1000
-  vision: 100
-  linear: 800
+  modules:
+    - {{part: vision, kind: linear, count: 100, rows: 10, matrices: 1}}
+    - {{part: language, kind: linear, count: 800, rows: 20, matrices: 2}}
+    - {{part: language, kind: other, count: 100}}
   source: its config
 images:
   tokens: 256
@@ -42,7 +44,7 @@ engines:
     image: vllm/vllm-openai:v0.33.0
 """
 #: the line of the first key below ``engines.vllm`` of ENTRY
-VLLM_LINE = 34
+VLLM_LINE = 36
 
 
 def entry(name: str = "phi", port: int = 25000) -> str:

@@ -56,8 +56,14 @@ def test_transformers() -> None:
     )
 
 
+def test_vllm_converts_to_fp8_where_the_entry_prefers_it() -> None:
+    for storages, expected in ((["fp8", "16bit"], True), (["16bit", "fp8"], False)):
+        found = engine_command(spec(vllm={"storages": storages}), placement(engine="vllm"))
+        assert ("--quantization" in found) is expected
+
+
 def test_transformers_on_a_gpu() -> None:
-    found = engine_command(spec(transformers={"quantisation": "int8"}), placement(gpu=gpu(), claim=claim()))
+    found = engine_command(spec(transformers={"storages": ["int8"]}), placement(gpu=gpu(), claim=claim()))
     assert after(found, "--device") == "cuda"
     assert after(found, "--quantisation") == "int8"
 

@@ -9,7 +9,13 @@ from orchestrator.memory import Claim, Line, claim, kv_per_token, weights
 from tests.builders import spec
 
 SHAPE = {"layers": 28, "kv_heads": 4, "head_size": 128, "hidden_size": 3584}
-PARAMETERS = {"total": 1000, "linear": 900}
+PARAMETERS = {
+    "total": 1000,
+    "modules": [
+        {"part": "language", "kind": "linear", "count": 900, "rows": 30, "matrices": 1},
+        {"part": "language", "kind": "other", "count": 100},
+    ],
+}
 
 
 def test_weights_in_16_bit() -> None:
@@ -25,9 +31,9 @@ def test_weights_in_32_bit() -> None:
 
 
 def test_weights_in_8_bit_are_16_bit_outside_linear_layers() -> None:
-    entry = spec(parameters=PARAMETERS, transformers={"quantisation": "int8"})
+    entry = spec(parameters=PARAMETERS, transformers={"storages": ["int8"]})
     assert entry.engines.transformers
-    assert weights(entry, entry.engines.transformers).size == 900 + 2 * 100
+    assert weights(entry, entry.engines.transformers).size == 900 + 4 * 30 + 2 * 100
 
 
 def test_the_cache_of_qwen2_vl_7b_is_56_kib_a_token() -> None:

@@ -147,15 +147,13 @@ def test_what_is_missing_is_told() -> None:
 
 
 def test_a_smaller_engine_is_taken_where_the_preferred_one_does_not_fit() -> None:
-    entry = spec(gib=10, vllm={}, transformers={"quantisation": "int8"})
+    entry = spec(gib=10, vllm={}, transformers={"storages": ["int8"]})
     assert placed(entry, on=host(gpu(total=24)))["phi"].engine == "vllm"
     assert placed(entry, on=host(gpu(total=8)))["phi"].engine == "transformers"
 
 
 def test_models_that_fit_only_with_the_smaller_engine_share() -> None:
-    entries = [
-        spec(f"m{at}", gib=8, port=25000 + at, vllm={}, transformers={"quantisation": "int8"}) for at in range(3)
-    ]
+    entries = [spec(f"m{at}", gib=8, port=25000 + at, vllm={}, transformers={"storages": ["int8"]}) for at in range(3)]
     found = placed(*entries, on=host(gpu(total=22)))
     assert sorted(p.engine for p in found.values()) == ["transformers", "transformers", "vllm"]
 

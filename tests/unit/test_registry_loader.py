@@ -11,6 +11,8 @@ from orchestrator.registry.loader import Registry, SourceFile, load
 from orchestrator.registry.spec import ModelSpec
 from tests.unit.registry_texts import VLLM_LINE, changed, entry
 
+PORT_LINE = VLLM_LINE + 1
+
 
 def problems(*layers: dict[str, str]) -> list[str]:
     with pytest.raises(FileProblems) as caught:
@@ -54,7 +56,7 @@ architecture:
   hidden_size: 128
   contexts: 4096
   source: its config
-parameters: {total: 1000, vision: 100, linear: 1200, source: its config}
+parameters: {total: 1000, modules: [{part: vision, kind: head, count: 1200, rows: 1}], source: its config}
 images: []
 prompt: {template: "{image}{question}", temperature: 3.5, stop: end}
 probe: {prompt: ""}
@@ -81,8 +83,8 @@ HF_PROBLEM = (
     "it is read from a file at run time and has no place in the registry"
 )
 VLLM_KEYS = (
-    "report, possible, known, problems, evidence, port, devices, dtype, max_model_len, max_num_seqs, flags, "
-    "environment, shm_mib, image"
+    "report, possible, known, problems, evidence, port, devices, dtype, max_model_len, max_num_seqs, storages, "
+    "keep_16bit, smallest, flags, environment, shm_mib, image"
 )
 
 
@@ -100,7 +102,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_its_line() -> None:
         FAMILY_PROBLEM,
         "13 architecture.layers: must be at least 1, got 0",
         "17 architecture.contexts: is not a known key; did you mean 'context'?",
-        "19 parameters.linear: must be at most the total of 1000, got 1200",
+        "19 parameters.modules.0.matrices: is needed for kind head",
         "20 images: must be a mapping of keys to values, got a list",
         "21 prompt.stop: must be a list, got text 'end'",
         "21 prompt.temperature: must be at most 2.0, got 3.5",
@@ -208,13 +210,15 @@ def test_a_later_layer_adds_and_replaces_whole_entries() -> None:
 
 def test_a_port_may_be_given_only_once_in_the_registry() -> None:
     assert problems({"models/a.yaml": entry("a")}, {"mine/b.yaml": entry("b")}) == [
-        "mine/b.yaml:35 engines.vllm.port: 25000 is also the port of a on vllm (models/a.yaml:35)"
+        f"mine/b.yaml:{PORT_LINE} engines.vllm.port: 25000 is also the port of a on vllm (models/a.yaml:{PORT_LINE})"
     ]
 
 
 def test_both_engines_of_an_entry_need_their_own_port() -> None:
     both = entry() + "  transformers: {evidence: {level: none}, port: 25000, max_model_len: 2048}\n"
-    assert wrong(both) == ["38 engines.transformers.port: 25000 is also the port of phi on vllm (models/phi.yaml:35)"]
+    (message,) = wrong(both)
+    told = f"engines.transformers.port: 25000 is also the port of phi on vllm (models/phi.yaml:{PORT_LINE})"
+    assert message == f"{VLLM_LINE + 4} {told}"
 
 
 def test_an_entry_that_is_replaced_gives_its_port_back() -> None:
