@@ -6,8 +6,8 @@ With ``socket`` alone: the import of ``http.client`` takes as long as everything
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -71,6 +71,8 @@ class SocketReader:
 
     def gpu_runtime(self) -> bool:
         """Whether the engine knows an NVIDIA runtime or CDI devices."""
+        import shutil  # noqa: PLC0415 (status has to be quick, and this is for doctor)
+
         info = self._get("/info")
         return (
             "nvidia" in (info.get("Runtimes") or {})
@@ -82,9 +84,10 @@ class SocketReader:
         """The engine's data folder, and the bytes free there (None where this user can't look)."""
         folder = str(self._get("/info").get("DockerRootDir", ""))
         try:
-            return folder, shutil.disk_usage(folder).free
+            disk = os.statvfs(folder)
         except OSError:
             return folder, None
+        return folder, disk.f_bavail * disk.f_frsize
 
     def _image(self, reference: str) -> Image | None:
         found = self._get(f"/images/{quote(reference, safe='')}/json", missing=None)
