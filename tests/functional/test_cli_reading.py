@@ -1,0 +1,421 @@
+"""The verbs that only look: plan, render, status, inventory, doctor, models, image. JSON shapes are a contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import EnvironmentProblem, OrchestratorError
+from orchestrator.inventory import GIB
+from orchestrator.observation import Gate, PortHolder
+from orchestrator.ports import DockerVersion
+from tests.builders import container, gpu
+from tests.fakes import FakeWorld, parse
+from tests.functional.cli import Command, command, world
+from tests.unit.registry_texts import changed, entry
+
+INVENTORY = """\
+schema_version: 1
+name: box
+docker: "28.5.2"
+gpus:
+  - {id: "0", name: A card, total_mib: 24564}
+"""
+
+
+@pytest.fixture
+def here() -> FakeWorld:
+    return world(gpu("GPU-a"))
+
+
+@pytest.fixture
+def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command(here, capsys)
+
+
+def untouched(here: FakeWorld) -> None:
+    assert here.log == []
+    assert here.workspace.files == {}
+
+
+# plan
+
+
+def test_plan(here: FakeWorld, do: Command) -> None:
+    said = do("plan", "demo", "qwen2-vl-2b", "--explain")
+    assert said.code == 0
+    assert said.out.startswith("Plan for project orchestrator on this host\n")
+    assert "A card (GPU-a)" in said.out
+    assert "qwen2-vl-2b-vllm claims\n" in said.out
+    assert "KV cache" in said.out
+    untouched(here)
+
+
+def test_plan_as_json(here: FakeWorld, do: Command) -> None:
+    found = json.loads(do("plan", "qwen2-vl-2b", "--json").out)
+    assert set(found) == {"schema", "project", "host", "placements", "steps", "warnings"}
+    (placed,) = found["placements"]
+    assert set(placed) == {
+        *("model", "engine", "device", "service", "container", "gpus"),
+        *("claim_bytes", "claim", "address", "port"),
+    }
+    assert sum(line["bytes"] for line in placed["claim"]) == placed["claim_bytes"]
+    assert found["steps"][-1] == {"kind": "create", "subject": "qwen2-vl-2b-vllm", "cause": "no container"}
+    untouched(here)
+
+
+def test_plan_for_another_host_needs_no_docker(here: FakeWorld, do: Command, tmp_path: Path) -> None:
+    here.docker.broken = EnvironmentProblem("no Docker Engine answers")
+    (tmp_path / "box.yaml").write_text(INVENTORY, encoding="utf-8")
+    said = do("plan", "qwen2-vl-2b", "--inventory", str(tmp_path / "box.yaml"))
+    assert said.code == 0
+    assert "on box" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["plan"], 2, ["no model named", "orchestrator models list"]),
+        (["plan", "demo", "--all"], 2, ["--all and names of models exclude each other"]),
+        (["plan", "--all"], 2, ["no revision of it is pinned: dots-ocr, internvl2-2b"]),
+        (["plan", "--all", "--allow-unpinned"], 3, ["models do not fit, so nothing is started"]),
+        (["plan", "demmo", "qwen"], 2, ["no model 'demmo' and no model 'qwen'", "demo or qwen2-vl-2b"]),
+        (["plan", "qwen2-vl-2b", "--gpu", "3"], 2, ["there is no GPU '3'", "GPUs here: 0 (GPU-a)"]),
+        (["plan", "demo", "--port", "1"], 2, ["No such option"]),
+    ],
+)
+def test_plan_refuses(here: FakeWorld, do: Command, arguments: list[str], code: int, words: list[str]) -> None:
+    do(*arguments).refused(code, *words)
+    untouched(here)
+
+
+@pytest.mark.parametrize("verb", ["plan", "render"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["1 problem", "box.yaml"]),
+        ("services: {}\n", ["box.yaml:1 services", "orchestrator inventory --output FILE"]),
+        ("just words\n", ["box.yaml"]),
+        ("schema_version: 1\nname: [\n", ["box.yaml:"]),
+        (INVENTORY.replace("24564", '"24 GB"'), ["box.yaml:5 gpus.0.total_mib"]),
+    ],
+)
+def test_an_inventory_that_is_not_one(do: Command, tmp_path: Path, verb: str, text: str, words: list[str]) -> None:
+    file = tmp_path / "box.yaml"
+    file.write_text(text, encoding="utf-8")
+    do(verb, "demo", "--inventory", str(file)).refused(2, *words)
+
+
+def test_an_inventory_that_can_not_be_read(do: Command, tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for name, words in (("missing", "No such file"), ("", "Is a directory"), ("binary", "not UTF-8")):
+        do("plan", "demo", "--inventory", str(tmp_path / name)).refused(2, words, f"where: {tmp_path}")
+
+
+# render
+
+
+def rendered(do: Command, tmp_path: Path, *more: str) -> Any:
+    (tmp_path / "box.yaml").write_text(INVENTORY, encoding="utf-8")
+    common = ("--inventory", str(tmp_path / "box.yaml"), "--output", str(tmp_path / "out"))
+    return do("render", "--all", "--allow-unpinned", *common, *more)
+
+
+def test_render_writes_a_folder_that_stands_alone(here: FakeWorld, do: Command, tmp_path: Path) -> None:
+    here.docker.broken = EnvironmentProblem("no Docker Engine answers")
+    said = rendered(do, tmp_path)
+    assert said.code == 0
+    out = tmp_path / "out"
+    fleet = parse((out / "compose.yaml").read_text(encoding="utf-8"))
+    assert all((out / name).is_file() for name in fleet["include"])
+    assert (out / ".env").is_file()
+    assert (out / "gate/__main__.py").is_file()
+    assert len(list(out.glob("*-*.yaml"))) == 9
+    untouched(here)
+
+
+def test_render_check(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path, "--check").refused(1, "are stale", "without --check")
+    assert not (tmp_path / "out").exists()
+    rendered(do, tmp_path)
+    said = rendered(do, tmp_path, "--check")
+    assert said.code == 0
+    assert "are fresh" in said.err
+    file = tmp_path / "out/demo-transformers.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("24000", "24099"), encoding="utf-8")
+    said = rendered(do, tmp_path, "--check")
+    said.refused(1, "1 files in")
+    assert '-      - "127.0.0.1:24099:8000"\n+      - "127.0.0.1:24000:8000"\n' in said.out
+
+
+def test_render_removes_its_own_old_files_and_nothing_else(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path)
+    out = tmp_path / "out"
+    (out / "hosts").mkdir()
+    (out / "hosts/box.yaml").write_text(INVENTORY, encoding="utf-8")
+    (out / "override.yaml").write_text("services: {}\n", encoding="utf-8")
+    (out / "picture.png").write_bytes(b"\x89PNG\xff")
+    (out / "demo-transformers.yaml").rename(out / "old-transformers.yaml")
+    (out / "hosts/old-transformers.yaml").write_bytes((out / "old-transformers.yaml").read_bytes())
+    assert rendered(do, tmp_path).code == 0
+    assert not (out / "old-transformers.yaml").exists()
+    for kept in ("demo-transformers.yaml", "hosts/box.yaml", "hosts/old-transformers.yaml", "override.yaml"):
+        assert (out / kept).is_file(), kept
+
+
+def test_render_of_one_model_leaves_the_others(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path)
+    said = do("render", "demo", "--inventory", str(tmp_path / "box.yaml"), "--output", str(tmp_path / "out"))
+    assert said.code == 0
+    assert len(list((tmp_path / "out").glob("*-*.yaml"))) == 9
+
+
+def test_render_leaves_out_what_can_not_run(do: Command, tmp_path: Path) -> None:
+    said = rendered(do, tmp_path, "--mode", "vllm")
+    assert said.code == 0
+    assert "left out: demo has no vllm entry in the registry" in said.err
+    assert "left out: got-ocr2 can't run on vllm" in said.err
+
+
+def test_render_into_a_place_that_is_no_folder(do: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    said = do("render", "demo", "--output", str(tmp_path / "file"))
+    said.refused(1, "can't write", "check its permissions and the disk")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+# status
+
+
+def test_status_of_nothing(do: Command) -> None:
+    said = do("status")
+    assert (said.code, said.out) == (0, "nothing runs in project orchestrator\n")
+    assert json.loads(do("status", "--json").out) == {"schema": 1, "models": []}
+
+
+def test_status(here: FakeWorld, do: Command) -> None:
+    here.docker.add(container("a", claim=GIB, gpus=("GPU-a",)), container("b"), container("c", project="other"))
+    said = do("status")
+    assert said.code == 0
+    assert [line.split()[0] for line in said.out.splitlines()] == ["MODEL", "a", "b"]
+    found = json.loads(do("status", "a", "--json").out)
+    assert [m["model"] for m in found["models"]] == ["a"]
+    assert set(found["models"][0]) == {
+        *("model", "engine", "service", "container", "container_id", "project", "state", "ready", "health", "gpus"),
+        *("claim_bytes", "url", "image", "started", "restarts", "remark"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"gate": Gate("parked", "boom"), "health": "unhealthy"}, 1),
+        ({"state": "exited", "exit_code": 1, "gate": None, "health": ""}, 1),
+        ({"gate": None, "health": "unhealthy"}, 1),
+        ({"gate": Gate("starting"), "health": "starting"}, 0),
+        ({"state": "exited", "gate": None, "health": ""}, 0),
+    ],
+)
+def test_status_of_the_dead_is_exit_code_1(here: FakeWorld, do: Command, changes: dict[str, Any], code: int) -> None:
+    here.docker.add(container("a", **changes), container("b"))
+    assert do("status").code == code
+    assert do("status", "--json").code == code
+
+
+def test_status_probe_asks(here: FakeWorld, do: Command) -> None:
+    here.docker.add(container("a"))
+    said = do("status", "--probe")
+    assert said.code == 0
+    assert "answered in 0.0 s" in said.out
+    here.models.fails = OrchestratorError("a refused (500): boom")
+    said = do("status", "--probe", "--json")
+    assert said.code == 1
+    assert json.loads(said.out)["models"][0]["probe"] == "failed: a refused (500): boom"
+
+
+def test_status_of_what_is_not_there(here: FakeWorld, do: Command) -> None:
+    here.docker.add(container("a"))
+    do("status", "b", "a", "c").refused(1, "no container of b, c in project orchestrator", "containers here: a")
+
+
+def test_status_without_docker(here: FakeWorld, do: Command) -> None:
+    here.docker.broken = EnvironmentProblem("no Docker Engine answers", hint="start it")
+    do("status").refused(4, "no Docker Engine answers")
+
+
+# inventory
+
+
+def test_inventory_as_text_and_json(do: Command) -> None:
+    assert "GPU-a, 24.00 GiB of 24.00 GiB free" in do("inventory").out
+    found = json.loads(do("inventory", "--json").out)
+    assert {"schema", "name", "docker", "compose", "driver", "gpu_note", "gpus"} <= set(found)
+    assert {"id", "name", "total_bytes", "free_bytes", "note"} <= set(found["gpus"][0])
+    assert (found["schema"], found["docker"], found["gpus"][0]["total_bytes"]) == (1, "28.5.2", 24 * GIB)
+
+
+def test_an_inventory_that_was_written_can_be_planned_with(here: FakeWorld, do: Command, tmp_path: Path) -> None:
+    file = tmp_path / "here.yaml"
+    said = do("inventory", "--output", str(file))
+    assert (said.code, said.out, said.err) == (0, "", f"written to {file}\n")
+    here.gpus.gpus = ()
+    assert do("plan", "qwen2-vl-2b", "--inventory", str(file)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(["inventory", "extra"], "unexpected extra argument"), (["inventory", "--yaml"], "--yaml")]
+)
+def test_inventory_refuses(do: Command, arguments: list[str], words: str) -> None:
+    do(*arguments).refused(2, words)
+
+
+def test_inventory_without_docker(here: FakeWorld, do: Command) -> None:
+    here.docker.broken = EnvironmentProblem("no Docker Engine answers", hint="start it")
+    do("inventory").refused(4, "no Docker Engine answers")
+
+
+# doctor
+
+
+def findings(do: Command) -> tuple[int, dict[str, tuple[str, str]]]:
+    said = do("doctor", "--json")
+    found = json.loads(said.out)
+    assert found["schema"] == 1
+    assert all(set(f) == {"check", "verdict", "detail", "hint"} for f in found["findings"])
+    return said.code, {f["check"]: (f["verdict"], f["detail"]) for f in found["findings"]}
+
+
+def test_doctor_on_a_healthy_machine(do: Command) -> None:
+    code, found = findings(do)
+    assert code == 0
+    assert {verdict for verdict, _ in found.values()} == {"ok"}
+    assert set(found) >= {"Docker Engine", "Compose", "GPU", "GPU runtime", "disk", "ports", "containers"}
+    assert "ok" in do("doctor").out
+
+
+def test_doctor_finds_everything_at_once(here: FakeWorld, do: Command) -> None:
+    here.docker.engine = DockerVersion("5.4.0", podman=True)
+    here.docker.runtime = False
+    here.docker.free_disk = 10**9
+    here.docker.listeners = (PortHolder(24000, "process nginx (pid 7)"),)
+    here.docker.add(container("a", gate=Gate("parked", "boom"), health="unhealthy", port=26000))
+    here.compose.missing = EnvironmentProblem("Docker has no Compose plugin", where="/bin/docker", hint="install it")
+    code, found = findings(do)
+    assert code == 4
+    assert found["Docker Engine"][0] == "problem"
+    assert found["Compose"] == ("problem", "Docker has no Compose plugin (/bin/docker)")
+    assert found["GPU runtime"][0] == "problem"
+    assert found["disk"] == ("problem", "1.0 GB free in /var/lib/docker")
+    assert found["ports"] == ("note", "24000, preferred by demo on transformers, is taken by process nginx (pid 7)")
+    assert found["containers"] == ("problem", "orchestrator-a-transformers is parked: boom")
+    said = do("doctor")
+    assert said.code == 4
+    assert "install the NVIDIA Container Toolkit" in said.out
+
+
+def test_doctor_without_docker_goes_on(here: FakeWorld, do: Command) -> None:
+    here.docker.broken = EnvironmentProblem("no Docker Engine answers", hint="start it")
+    code, found = findings(do)
+    assert code == 4
+    assert found["Docker Engine"][0] == "problem"
+    assert found["Compose"][0] == "ok"
+
+
+def test_doctor_without_a_gpu_is_content(here: FakeWorld, do: Command) -> None:
+    here.gpus.gpus = ()
+    code, found = findings(do)
+    assert code == 0
+    assert found["GPU"] == ("note", "none (NVML: no driver)")
+
+
+# models
+
+
+def test_models(do: Command) -> None:
+    assert do("models").out == do("models", "list").out
+    assert do("models").out.splitlines()[0].split() == ["NAME", "PARAMETERS", "VLLM", "TRANSFORMERS", "SUMMARY"]
+    found = json.loads(do("models", "list", "--json").out)
+    assert found["schema"] == 1
+    assert [m["name"] for m in found["models"]] == sorted(m["name"] for m in found["models"])
+    assert json.loads(do("models", "show", "demo", "--json").out)["name"] == "demo"
+    assert do("models", "show", "demo").out.startswith("demo: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["models", "show"], ["Missing argument 'NAME'", "models show --help"]),
+        (["models", "show", "demmo"], ["did you mean demo?"]),
+        (["models", "frobnicate"], ["No such command 'frobnicate'"]),
+        (["models", "validate", "/nowhere"], ["/nowhere: can't be read as a folder of models"]),
+    ],
+)
+def test_models_refuses(do: Command, arguments: list[str], words: list[str]) -> None:
+    do(*arguments).refused(2, *words)
+
+
+def test_validate(do: Command, tmp_path: Path) -> None:
+    (tmp_path / "phi.yaml").write_text(entry(), encoding="utf-8")
+    assert do("models", "validate", str(tmp_path)).out == "10 entries are valid\n"
+    assert do("--registry", str(tmp_path), "models", "validate").out == "10 entries are valid\n"
+
+
+def test_ten_mistakes_in_one_file_are_told_at_once(do: Command, tmp_path: Path) -> None:
+    text = entry()
+    for before, after in (
+        ("schema_version: 1", "schema_version: 7"),
+        ("title: Phi\n", ""),
+        ("repository: owner/phi", "repository: not a repository"),
+        ("licence: MIT", "license: MIT"),
+        ("family: phi3-vision", "family: phi4"),
+        ("layers: 2", "layers: two"),
+        ("kv_heads: 2", "kv_heads: 0"),
+        ("patches: 1024", "patches: yes"),
+        ("level: none", "level: certain"),
+        ("port: 25000", "port: 40000"),
+        ("image: vllm/vllm-openai:v0.33.0", "image: not an image"),
+    ):
+        text = changed(before, after, text)
+    (tmp_path / "phi.yaml").write_text(text, encoding="utf-8")
+    said = do("--registry", str(tmp_path), "plan", "demo")
+    said.refused(2)
+    lines = said.err.splitlines()
+    assert lines[0] == "error: 12 problems"
+    problems = [line.strip().removeprefix(str(tmp_path)) for line in lines if line.startswith("  ")]
+    assert len(problems) == 12
+    assert all(problem.startswith("/phi.yaml:") for problem in problems), problems
+    keys = {problem.split(" ")[1].rstrip(":") for problem in problems}
+    assert keys == {
+        *("schema_version", "title", "source.repository", "source.license", "source.licence", "architecture.family"),
+        *("architecture.layers", "architecture.kv_heads", "images.patches"),
+        *("engines.vllm.evidence.level", "engines.vllm.port", "engines.vllm.image"),
+    }
+
+
+# image
+
+
+def test_images(here: FakeWorld, do: Command) -> None:
+    assert [line.split()[0::2] for line in do("image", "list").out.splitlines()[1:]] == [
+        ["tf5-cpu", "missing"],
+        ["tf5-cuda", "missing"],
+    ]
+    assert do("image", "build", "tf5-cpu").code == 0
+    assert "built" in do("image", "list").out
+    here.builder.sources["tf5-cpu"] = "source-2"
+    assert "stale: its sources changed" in do("image", "list").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["image", "build"], ["Missing argument 'NAME'"]),
+        (["image", "build", "tf9"], ["there is no image 'tf9'", "known: tf5-cpu, tf5-cuda"]),
+    ],
+)
+def test_image_refuses(here: FakeWorld, do: Command, arguments: list[str], words: list[str]) -> None:
+    do(*arguments).refused(2, *words)
+    untouched(here)
