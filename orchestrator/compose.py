@@ -146,6 +146,8 @@ def _service(values: Mapping[str, object], placement: Placement, template: str) 
         "engine": placement.engine,
         "gpus": ",".join(placement.gpus),
         "claim": str(placement.claim.total),
+        "profile": str(placement.profile),
+        "best": str(placement.best),
         "address": placement.address,
         "port": str(placement.port),
     }

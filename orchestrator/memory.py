@@ -1,33 +1,39 @@
-"""How much GPU memory a model may use on an engine: its claim, as a sum whose every line has a source.
+"""How much GPU memory a model may use: its claim on each GPU, as a sum whose every line has a source.
 
 Bytes throughout. Weights and KV cache are exact; activation, CUDA context and graphs are bounds from the sources named,
-and are not verified here on a GPU.
+and are not verified here on a GPU unless docs/memory-accuracy.md says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.inventory import GIB, MIB
-from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Storage
-from orchestrator.registry.weights import weight_bytes
+from orchestrator.inventory import GIB, MIB, Gpu
+from orchestrator.profile import Profile
+from orchestrator.registry.spec import Engine, EngineName, ModelSpec
+from orchestrator.registry.weights import Storage, weight_bytes
 
-_BYTES_16_BIT, _BYTES_32_BIT = 2, 4
 #: peak of a prefill, bytes per token and unit of hidden size: the largest of four traced (Qwen2-1.5B: 66.6 kB/1536)
 _PREFILL_BYTES = 44
-#: tokens that vLLM prefills at once on cards below 70 GiB (its ``max_num_batched_tokens`` default)
+#: tokens that are prefilled at once; entries pin vLLM's ``max-num-batched-tokens`` to it
 _PREFILL_TOKENS = 2048
-#: words for a storage, and where its size comes from; an unquantised one follows from the number of parameters
+#: CUDA context, cuBLAS and kernels of one process, on cards up to 48 GiB and above (0.3-0.55 GiB were reported)
+_CONTEXT, _CONTEXT_LARGE, _LARGE_CARD = int(0.6 * GIB), int(0.75 * GIB), 49 * GIB
+_GRAPHS = int(0.3 * GIB)
+#: memory outside PyTorch, for one GPU and for a group (llm-d planner's constants)
+_NON_TORCH, _NON_TORCH_GROUP = int(0.15 * GIB), int(0.6 * GIB)
+#: what vLLM itself keeps back when it proposes a cache size
+_MARGIN = 150 * MIB
+_WIDTH: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+#: words for a storage, and where its size comes from
 _STORED: dict[Storage, tuple[str, str]] = {
-    "float32": ("32 bit", ""),
-    "16bit": ("16 bit", ""),
+    "float32": ("32 bit", "4 bytes each"),
+    "16bit": ("16 bit", "2 bytes each"),
     "int8": ("8 bit", "linear layers 1 byte and 4 per row, all others 2 (LLM.int8)"),
+    "nf4": ("4 bit", "linear layers half a byte and 4 per 64, all others 2 (NF4)"),
     "fp8": ("fp8", "linear layers 1 byte and 4 per matrix, all others 2 (vLLM)"),
 }
-_CONTEXT = int(0.6 * GIB)
-_GRAPHS = int(0.3 * GIB)
-_NON_TORCH = int(0.15 * GIB)
-_MARGIN = int(0.15 * GIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The GPU memory that a container may use. ``outside`` is the part that vLLM does not count as its own budget."""
+    """The memory that a container may use on each of its GPUs.
+
+    ``kv_cache`` is the part that holds keys and values; ``outside`` the part that vLLM does not count as its own.
+    """
 
     lines: tuple[Line, ...] = ()
     kv_cache: int = 0
@@ -58,60 +67,92 @@ class Claim:
         return -(-self.total // MIB)
 
 
-def weights(spec: ModelSpec, engine: Engine) -> Line:
-    """Size of the weights in the storage that the entry prefers for the engine."""
-    storage = engine.stored[0]
-    size = weight_bytes(spec.parameters, storage, frozenset(engine.keep_16bit))
-    label, source = _STORED.get(storage, (storage, ""))
-    return Line(f"weights, {label}", size, source or f"{spec.parameters.total:,} parameters")
+def context_size(gpus: Sequence[Gpu]) -> int:
+    """The CUDA context to count with on these GPUs: that of the largest card."""
+    return _CONTEXT_LARGE if any((gpu.total or 0) > _LARGE_CARD for gpu in gpus) else _CONTEXT
 
 
 def kv_per_token(spec: ModelSpec, engine: Engine) -> int:
-    """Bytes of KV cache for one token: keys and values of every layer."""
+    """Bytes of KV cache for one token: keys and values of every layer, in the engine's dtype."""
     shape = spec.architecture
-    width = _BYTES_32_BIT if engine.dtype == "float32" else _BYTES_16_BIT
-    return 2 * shape.layers * shape.kv_heads * shape.head_size * width
+    return 2 * shape.layers * shape.kv_heads * shape.head_size * _WIDTH[engine.dtype]
 
 
-def _activation(spec: ModelSpec) -> int:
-    vision = spec.images.patches * spec.images.bytes_per_patch
-    prefill = _PREFILL_TOKENS * _PREFILL_BYTES * spec.architecture.hidden_size
-    return max(vision, prefill)
+def bare_weights(spec: ModelSpec, engine: Engine, storage: Storage) -> int:
+    """Bytes of the weights alone."""
+    return weight_bytes(spec.parameters, storage, frozenset(engine.keep_16bit))
 
 
-def claim(spec: ModelSpec, name: EngineName) -> Claim:
-    """The claim of a model on a GPU, with that engine.
-
-    vLLM keeps at least one sequence of full length; Transformers one per ``max_num_seqs``.
-    """
+def claim(spec: ModelSpec, name: EngineName, profile: Profile, context: int) -> Claim:
+    """The claim of a model on each GPU of its group. ``context``: bytes of a CUDA context there."""
     engine = spec.engine(name)
     if engine is None:
         raise ValueError(f"{spec.name} has no engine {name}")
-    sequences = 1 if name == "vllm" else engine.max_num_seqs
-    cache = kv_per_token(spec, engine) * engine.max_model_len * sequences
-    lines = [
-        weights(spec, engine),
-        Line(
-            "KV cache",
-            cache,
-            f"{engine.max_model_len:,} tokens x {kv_per_token(spec, engine):,} bytes x {sequences}",
-        ),
+    cache = _cache(spec, engine, profile)
+    lines = [_weights(spec, engine, profile), cache]
+    lines += _vllm(spec, profile) if name == "vllm" else _transformers(spec, engine, profile, cache.size)
+    lines.append(Line("CUDA context", context, "per process; 0.3-0.55 GiB reported up to 80 GB"))
+    return Claim(tuple(line for line in lines if line.size), kv_cache=cache.size, outside=context)
+
+
+def measured(computed: Claim, static: int) -> Claim:
+    """The claim of a start like one that was measured: ``static`` bytes were in use when it was ready.
+
+    An engine gives its activation memory back after warm-up and takes it again for the largest request, so the computed
+    activation and margin stay on top.
+    """
+    kept = tuple(line for line in computed.lines if line.label in {"activation", "margin", "loading peak"})
+    return Claim(
+        (Line("measured when ready", static, "an earlier start like this one"), *kept),
+        computed.kv_cache,
+        computed.outside,
+    )
+
+
+def kept(total: int, computed: Claim) -> Claim:
+    """The claim of a container that runs: what its label says, whatever would be computed now."""
+    if total == computed.total:
+        return computed
+    return Claim((Line("as it was started", total, "label of the container"),), computed.kv_cache, computed.outside)
+
+
+def _weights(spec: ModelSpec, engine: Engine, profile: Profile) -> Line:
+    label, source = _STORED[profile.storage]
+    size = -(-bare_weights(spec, engine, profile.storage) // profile.gpus)
+    share = f", 1/{profile.gpus} on each GPU" if profile.gpus > 1 else ""
+    return Line(f"weights, {label}", size, f"{spec.parameters.total:,} parameters, {source}{share}")
+
+
+def _cache(spec: ModelSpec, engine: Engine, profile: Profile) -> Line:
+    """A group divides the KV heads; a head is never divided."""
+    per_token = kv_per_token(spec, engine) // min(profile.gpus, spec.architecture.kv_heads)
+    size = per_token * profile.context * profile.sequences
+    return Line("KV cache", size, f"{per_token:,} bytes x {profile.context:,} tokens x {profile.sequences} sequences")
+
+
+def _activation(spec: ModelSpec, profile: Profile) -> int:
+    """The larger of the vision tower on the largest image and a prefill."""
+    images = spec.images.limited(profile.pixels)
+    prefill = min(_PREFILL_TOKENS, profile.context) * _PREFILL_BYTES * spec.architecture.hidden_size
+    return max(images.patches * images.bytes_per_patch, prefill)
+
+
+def _vllm(spec: ModelSpec, profile: Profile) -> list[Line]:
+    group = profile.gpus > 1
+    return [
+        Line("activation", _activation(spec, profile), "largest image or prefill, traced on CPU tensors"),
+        Line("CUDA graphs", _GRAPHS if profile.graphs else 0, "bound for small models"),
+        Line("outside PyTorch", _NON_TORCH_GROUP if group else _NON_TORCH, "llm-d planner's constant"),
+        Line("margin", _MARGIN, "as vLLM itself keeps back"),
     ]
-    activation = _activation(spec)
-    if name == "vllm":
-        lines += [
-            Line("activation", activation, "largest image or prefill, traced on CPU tensors"),
-            Line("CUDA graphs", _GRAPHS, "bound for small models; not verified here"),
-            Line("NCCL and libraries", _NON_TORCH, "llm-d planner's constant for one GPU"),
-            Line("margin", _MARGIN, "what vLLM itself keeps back"),
-        ]
-    else:
-        lines.append(
-            Line(
-                "activation",
-                activation * 3 // 2,
-                "largest image or prefill x 1.5: 32-bit results of 8-bit layers",
-            )
-        )
-    lines.append(Line("CUDA context", _CONTEXT, "0.3-0.55 GiB reported on cards up to 80 GB; not verified here"))
-    return Claim(tuple(lines), kv_cache=cache, outside=_CONTEXT)
+
+
+def _transformers(spec: ModelSpec, engine: Engine, profile: Profile, cache: int) -> list[Line]:
+    """Quantising at load moves 16-bit tensors through the GPU, the largest of which may exceed what serving needs."""
+    activation = _activation(spec, profile) * 3 // 2
+    largest = max((m.count for m in spec.parameters.modules if m.kind in {"embedding", "head"}), default=0)
+    peak = largest * _WIDTH[engine.dtype] - activation - cache
+    return [
+        Line("activation", activation, "largest image or prefill x 1.5: 32-bit results of 8-bit layers"),
+        Line("loading peak", max(0, peak), "the largest tensor in 16 bit, beyond cache and activation"),
+    ]

@@ -53,6 +53,10 @@ class Container:
     error: str = ""
     """Docker's own message about a failed start."""
     started: float = 0.0
+    profile: str = ""
+    """The profile it was started with, in the words of ``profile.Profile``."""
+    best: str = ""
+    """The profile that its entry asked for then."""
 
     @property
     def running(self) -> bool:
@@ -119,6 +123,8 @@ class Observation:
     ports: tuple[PortHolder, ...] = ()
     images: Mapping[str, Image] = field(default_factory=lambda: MappingProxyType({}))
     volumes: frozenset[str] = frozenset()
+    others: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Bytes that processes in no container of ours hold of each GPU, by its id."""
 
     def project(self, name: str) -> tuple[Container, ...]:
         """Our containers of one project, sorted by service."""

@@ -13,6 +13,8 @@ DOCKER_START_INTERVAL = (25, 0)
 COMPOSE_MINIMUM = (2, 20)
 #: ``--kv-cache-memory-bytes``: in vLLM 0.11.0, absent in 0.10.0
 VLLM_KV_CACHE_BYTES = (0, 11)
+#: ``--gpu-memory-utilization`` means this instance alone: since 0.9.2; before, memory of other processes counted in
+VLLM_PER_INSTANCE = (0, 9, 2)
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -37,3 +39,9 @@ def has_kv_cache_bytes(image: str) -> bool:
     """Whether the vLLM in this image takes a KV cache size in bytes. An image without a version is taken as current."""
     known = image_version(image)
     return not known or at_least(known, VLLM_KV_CACHE_BYTES)
+
+
+def counts_neighbours(image: str) -> bool:
+    """Whether the vLLM in this image counts the memory of other processes in its own share."""
+    known = image_version(image)
+    return bool(known) and known < VLLM_PER_INSTANCE

@@ -183,6 +183,8 @@ def _container(listed: Mapping[str, Any], detail: Mapping[str, Any]) -> Containe
         exit_code=int(state.get("ExitCode", 0)),
         error=state.get("Error", ""),
         started=started,
+        profile=labels.get("profile", ""),
+        best=labels.get("best", ""),
     )
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from orchestrator import traits
 from orchestrator.plan.placement import Placement
-from orchestrator.registry.spec import Engine, Flag, ModelSpec, Transformers, Vllm
+from orchestrator.registry.spec import Flag, ModelSpec, Transformers, Vllm
 
 #: where the container's engine listens, inside the container
 PORT = 8000
 #: where a local folder of weights is mounted
 LOCAL_WEIGHTS = "/weights/local"
+#: vLLM's flag for arguments of the model's processor, as JSON
+_PROCESSOR = "mm-processor-kwargs"
+#: thousandths of a card that vLLM is given at most
+_MOST = 990
 
 
 def engine_command(spec: ModelSpec, placement: Placement) -> tuple[str, ...]:
@@ -31,8 +38,8 @@ def _revision(spec: ModelSpec) -> tuple[str, ...]:
     return ("--revision", pinned) if pinned else ()
 
 
-def _flags(engine: Engine) -> tuple[str, ...]:
-    return tuple(word for key in sorted(engine.flags) for word in _flag(key, engine.flags[key]))
+def _flags(flags: Mapping[str, Flag]) -> tuple[str, ...]:
+    return tuple(word for key in sorted(flags) for word in _flag(key, flags[key]))
 
 
 def _flag(key: str, value: Flag) -> tuple[str, ...]:
@@ -44,46 +51,64 @@ def _flag(key: str, value: Flag) -> tuple[str, ...]:
 
 
 def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...]:
+    profile = placement.profile
     return (
         *("vllm", "serve", _model(spec)),
         *_revision(spec),
         *("--served-model-name", spec.name, "--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 (inside the container)
         *("--dtype", engine.dtype),
-        *(("--quantization", "fp8") if engine.stored[0] == "fp8" else ()),
-        *("--max-model-len", str(engine.max_model_len), "--max-num-seqs", str(engine.max_num_seqs)),
+        *(("--quantization", "fp8") if profile.storage == "fp8" else ()),
+        *(("--enforce-eager",) if not profile.graphs else ()),
+        *(("--tensor-parallel-size", str(profile.gpus)) if profile.gpus > 1 else ()),
+        *("--max-model-len", str(profile.context), "--max-num-seqs", str(engine.max_num_seqs)),
         *_vllm_memory(engine, placement),
         *("--limit-mm-per-prompt", f'{{"image":{spec.images.max_per_prompt},"video":0}}'),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
-        *_flags(engine),
+        *_flags(_with_pixels(engine.flags, profile.pixels)),
     )
 
 
+def _with_pixels(flags: Mapping[str, Flag], pixels: int | None) -> Mapping[str, Flag]:
+    """The entry's flags, with the profile's limit on image size among the processor's arguments."""
+    if pixels is None:
+        return flags
+    arguments = json.loads(str(flags.get(_PROCESSOR, "{}")))
+    return {**flags, _PROCESSOR: json.dumps({**arguments, "max_pixels": pixels}, separators=(",", ":"))}
+
+
 def _vllm_memory(engine: Vllm, placement: Placement) -> tuple[str, ...]:
-    """An explicit budget. vLLM checks free memory against the utilization even when the cache size is given."""
-    if placement.gpu is None or not placement.gpu.total:
+    """An explicit budget. vLLM checks free memory against the utilization even when the cache size is given.
+
+    The utilization is a share of what CUDA counts, which is less than NVML's total; rounded up, so that the budget is
+    never below the claim.
+    """
+    totals = [gpu.cuda_total for gpu in placement.on if gpu.cuda_total]
+    if not totals:
         return ()
-    share = -(-1000 * (placement.claim.total - placement.claim.outside) // placement.gpu.total)
-    utilization = ("--gpu-memory-utilization", f"{min(share, 990) / 1000:.3f}")
+    share = -(-1000 * (placement.claim.total - placement.claim.outside) // min(totals))
+    utilization = ("--gpu-memory-utilization", f"{min(share, _MOST) / 1000:.3f}")
     if not traits.has_kv_cache_bytes(engine.image):
         return utilization
     return (*utilization, "--kv-cache-memory-bytes", str(placement.claim.kv_cache))
 
 
 def _transformers(spec: ModelSpec, engine: Transformers, placement: Placement) -> tuple[str, ...]:
-    recipe = spec.source.recipe
+    recipe, profile = spec.source.recipe, placement.profile
     weights = (
         ("--recipe", recipe.name, "--seed", str(recipe.seed)) if recipe else ("--model", _model(spec), *_revision(spec))
     )
-    pixels = ("--max-pixels", str(spec.images.max_pixels)) if spec.images.max_pixels else ()
+    budget = placement.claim.total - placement.claim.outside
     return (
         *("python3", "-m", "server", *weights),
         *("--served-name", spec.name, "--family", spec.architecture.family),
         *("--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 (inside the container; published on loopback)
         *("--device", "cuda" if placement.device == "gpu" else "cpu", "--dtype", engine.dtype),
-        *("--quantisation", "int8" if engine.stored[0] == "int8" else "none"),
-        *("--max-model-len", str(engine.max_model_len)),
-        *("--max-images", str(spec.images.max_per_prompt), *pixels),
+        *(("--gpu-memory-bytes", str(budget)) if placement.device == "gpu" else ()),
+        *("--quantisation", "int8" if profile.storage == "int8" else "none"),
+        *("--max-model-len", str(profile.context)),
+        *("--max-images", str(spec.images.max_per_prompt)),
+        *(("--max-pixels", str(profile.pixels)) if profile.pixels else ()),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
         *(f"--stop={stop}" for stop in spec.prompt.stop),
-        *_flags(engine),
+        *_flags(engine.flags),
     )

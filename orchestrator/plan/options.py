@@ -1,52 +1,116 @@
-"""The ways in which one model can be run on this host, best first: (engine, device, claim)."""
+"""The ways in which one model can be run on this host, best first: (engine, device, profile, claim)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from orchestrator.errors import EnvironmentProblem, FitError, RequestError
-from orchestrator.inventory import Host
-from orchestrator.memory import Claim, claim
+from orchestrator import traits
+from orchestrator.errors import FitError, RequestError
+from orchestrator.inventory import Host, gib
+from orchestrator.memory import Claim, bare_weights, claim, context_size, measured
 from orchestrator.plan.request import Request
-from orchestrator.registry.spec import Engine, EngineName, ModelSpec
+from orchestrator.profile import BEST, Profile, Rung, given_up, ladder
+from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Vllm
 
 Device = Literal["gpu", "cpu"]
+#: bytes that a start like it held of each GPU when it was ready, by model, engine and profile
+Measurements = Mapping[tuple[str, EngineName, str], int]
 #: below this much free memory on the best GPU the founding report prefers Transformers, above it vLLM where it may
 _SMALL_GPU = 6 * 10**9
+#: an engine that comes first counts more than any profile of the one after it
+_ENGINE_STEP = 10 * BEST
+#: profiles of one engine that the packing has to choose from
+_MOST = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to run a model. ``pinned`` is the id of the only GPU allowed; "" leaves it open."""
+    """One way to run a model. ``pinned`` are the ids of the only GPUs allowed; empty leaves them open."""
 
     model: str
     engine: EngineName
     device: Device
+    profile: Profile
+    best: Profile
+    """What the entry asks for on that engine."""
     claim: Claim
-    pinned: str = ""
-    warnings: tuple[str, ...] = ()
+    value: int = 0
+    pinned: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
 
-def options(spec: ModelSpec, request: Request, host: Host, keep: EngineName | None = None) -> tuple[Option, ...]:
+def options(
+    spec: ModelSpec, request: Request, host: Host, keep: EngineName | None, known: Measurements
+) -> tuple[Option, ...]:
     """Every way that the registry, the request and the host allow, best first; an error with the reason where none is.
 
     ``keep`` is the engine of a container of the model that exists already; it stays unless another is asked for.
     """
-    pinned = host.gpu(request.gpu).id if request.gpu else ""
-    found: list[Option] = []
-    for name in _engines(spec, request, host, keep):
-        engine = spec.engine(name)
-        assert engine is not None  # noqa: S101 (_engines names only those that exist)
-        for device in engine.devices:
-            if device == "cpu" and not pinned:
-                found.append(Option(spec.name, name, "cpu", Claim(), warnings=_warnings(spec, name, engine)))
-            elif device == "gpu" and host.gpus:
-                found.append(Option(spec.name, name, "gpu", claim(spec, name), pinned, _warnings(spec, name, engine)))
+    pinned = tuple(host.gpu(wanted).id for wanted in request.gpus)
+    engines = _engines(spec, request, host, keep)
+    found = [
+        option
+        for rank, name in enumerate(engines)
+        for option in _of_engine(spec, name, host, pinned, _ENGINE_STEP * (len(engines) - rank), known)
+    ]
     if not found:
         raise _nowhere(spec, host, pinned)
     return tuple(found)
+
+
+def gain(chosen: Option, ways: Sequence[Option]) -> str:
+    """What the next bit of memory would buy: the cheapest better way, and how much more it claims; "" at the best."""
+    better = [way for way in ways if way.value > chosen.value and way.device == "gpu" and chosen.device == "gpu"]
+    if not better:
+        return ""
+    way = min(better, key=lambda option: (option.claim.total, -option.value))
+    more = gib(max(0, way.claim.total - chosen.claim.total))
+    if way.engine != chosen.engine:
+        return f"{more} more would run it on {way.engine}"
+    return f"{more} more would buy: {', '.join(given_up(way.profile, chosen.profile)) or 'a better profile'}"
+
+
+def _of_engine(
+    spec: ModelSpec, name: EngineName, host: Host, pinned: tuple[str, ...], base: int, known: Measurements
+) -> Iterator[Option]:
+    engine = spec.engine(name)
+    assert engine is not None  # noqa: S101 (only engines of the entry are asked for)
+    rungs = ladder(spec, engine)
+    warnings = _warnings(spec, name, engine)
+    for rank, device in enumerate(engine.devices):
+        value = base - rank * 2 * BEST
+        if device == "cpu" and not pinned:
+            yield Option(spec.name, name, "cpu", rungs[0].profile, rungs[0].profile, Claim(), value, (), warnings)
+        elif device == "gpu" and host.usable_gpus:
+            for rung, size in _worth_having(spec, name, _fitting_group(rungs, pinned), host, known):
+                best = rungs[0].profile
+                yield Option(spec.name, name, "gpu", rung.profile, best, size, value + rung.value, pinned, warnings)
+
+
+def _fitting_group(rungs: Sequence[Rung], pinned: tuple[str, ...]) -> list[Rung]:
+    """With GPUs named, only groups of exactly so many."""
+    return [rung for rung in rungs if not pinned or rung.profile.gpus == len(pinned)]
+
+
+def _worth_having(
+    spec: ModelSpec, name: EngineName, rungs: Sequence[Rung], host: Host, known: Measurements
+) -> list[tuple[Rung, Claim]]:
+    """The rungs that claim less than every better one with as many GPUs: a handful, best and smallest included."""
+    context = context_size(host.usable_gpus)
+    smallest: dict[int, int] = {}
+    found = []
+    for rung in rungs:
+        size = claim(spec, name, rung.profile, context)
+        static = known.get((spec.name, name, str(rung.profile)))
+        if static is not None:
+            size = measured(size, static)
+        if size.total < smallest.get(rung.profile.gpus, size.total + 1):
+            smallest[rung.profile.gpus] = size.total
+            found.append((rung, size))
+    step = max(1, -(-len(found) // _MOST))
+    return [entry for at, entry in enumerate(found) if at % step == 0 or at == len(found) - 1]
 
 
 def _engines(spec: ModelSpec, request: Request, host: Host, keep: EngineName | None) -> tuple[EngineName, ...]:
@@ -80,7 +144,7 @@ def _engines(spec: ModelSpec, request: Request, host: Host, keep: EngineName | N
 
 
 def _most_free(host: Host) -> int:
-    return max((gpu.free if gpu.free is not None else gpu.total or 0 for gpu in host.gpus), default=0)
+    return max((gpu.free if gpu.free is not None else gpu.total or 0 for gpu in host.usable_gpus), default=0)
 
 
 def refuse_unpinned(specs: Sequence[ModelSpec]) -> None:
@@ -103,8 +167,10 @@ def _warnings(spec: ModelSpec, name: EngineName, engine: Engine) -> tuple[str, .
             f"{spec.name}: the founding report does not allow {name}, the facts do "
             f"('orchestrator models show {spec.name}')"
         )
+    if isinstance(engine, Vllm) and traits.counts_neighbours(engine.image):
+        found.append(f"{spec.name}: {engine.image} counts other processes on the GPU as its own; share no card with it")
     reported = engine.report.memory_gb
-    weights = claim(spec, name).lines[0].size if "gpu" in engine.devices else 0
+    weights = bare_weights(spec, engine, engine.stored[0])
     if reported is not None and reported * 10**9 < weights:
         found.append(
             f"{spec.name}: the report's {reported} GB for {name} is below the bare weights ({weights / 10**9:.2f} GB); "
@@ -113,7 +179,12 @@ def _warnings(spec: ModelSpec, name: EngineName, engine: Engine) -> tuple[str, .
     return tuple(found)
 
 
-def _nowhere(spec: ModelSpec, host: Host, pinned: str) -> FitError | EnvironmentProblem | RequestError:
+def _nowhere(spec: ModelSpec, host: Host, pinned: tuple[str, ...]) -> FitError | RequestError:
+    if len(pinned) > 1:
+        return RequestError(
+            f"{spec.name} can't be divided over {len(pinned)} GPUs",
+            hint="see tensor_parallel in 'orchestrator models show'; name one GPU, or leave --gpu out",
+        )
     if pinned:
         return RequestError(f"{spec.name} does not run on a GPU", hint="leave --gpu out")
     return FitError(

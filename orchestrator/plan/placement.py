@@ -1,34 +1,42 @@
-"""From a request to placements: model, engine, GPU, port and name, decided."""
+"""From a request to placements: model, engine, profile, GPUs, port and name, decided."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from orchestrator.errors import FitError, OrchestratorError, RequestError
-from orchestrator.inventory import Gpu, Host
-from orchestrator.memory import Claim
+from orchestrator.inventory import Gpu, Host, gib
+from orchestrator.memory import Claim, claim, context_size, kept
 from orchestrator.observation import Container, Observation
-from orchestrator.plan.assignment import Assignment, Pool, assign
-from orchestrator.plan.options import Device, Option, options, refuse_unpinned
+from orchestrator.plan.assignment import Assignment, Improve, Rooms, assign, rooms, take
+from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
+from orchestrator.plan.refusal import refusal
 from orchestrator.plan.request import LOOPBACK, Request
+from orchestrator.profile import Profile, ladder, parse
 from orchestrator.registry.spec import EngineName, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One container, decided. ``fleet``: it fits beside all others of the plan; False only in a partial rendering."""
+    """One container, decided. ``fleet``: it fits beside all others of the plan; False only in a partial one."""
 
     project: str
     model: str
     engine: EngineName
     device: Device
-    gpu: Gpu | None
+    on: tuple[Gpu, ...]
+    profile: Profile
+    best: Profile
+    """What the entry asks for; ``profile`` may be smaller."""
     claim: Claim
     address: str
     port: int
     warnings: tuple[str, ...] = ()
+    gain: str = ""
+    """What the next bit of memory would buy, in words."""
     fleet: bool = True
 
     @property
@@ -44,7 +52,7 @@ class Placement:
     @property
     def gpus(self) -> tuple[str, ...]:
         """Ids of the GPUs, for Docker and for the labels."""
-        return (self.gpu.id,) if self.gpu else ()
+        return tuple(gpu.id for gpu in self.on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,61 +63,110 @@ class Placements:
     omitted: tuple[OrchestratorError, ...] = ()
 
 
-def place(specs: Sequence[ModelSpec], request: Request, host: Host, observation: Observation) -> Placements:
-    """Decide engine, GPU and port for every model asked for.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plan may use beside the entries asked for: measurements, a solver, and entries to suggest instead."""
 
-    What runs keeps its engine, GPU and port unless the request says otherwise. Raises RequestError for what can never
-    be, FitError for what does not fit this host now.
+    measured: Measurements = MappingProxyType({})
+    improve: Improve | None = None
+    catalogue: tuple[ModelSpec, ...] = ()
+
+
+def place(
+    specs: Sequence[ModelSpec],
+    request: Request,
+    host: Host,
+    observation: Observation,
+    known: Known = Known(),
+) -> Placements:
+    """Decide engine, profile, GPUs and port for every model asked for.
+
+    What runs keeps its engine, profile, claim, GPUs and port unless the registry or the request says otherwise. Raises
+    RequestError for what can never be, FitError for what does not fit this host now.
     """
     if request.port:
         check_port(request.port)
     if not request.allow_unpinned:
         refuse_unpinned(specs)
     existing = {spec.name: _existing(spec.name, request, observation) for spec in specs}
-    wanted, omitted = _wanted(specs, request, host, existing)
-    kept = {name: found for name, ways in wanted.items() if (found := _stays(ways, existing[name], host))}
-    moving = [old for name, old in existing.items() if old and name not in kept and _replaced(old, wanted.get(name))]
-    pool = Pool.of(_freed(host, moving), [c for c in observation.containers if c not in moving])
-    assigned, refused = assign({n: w for n, w in wanted.items() if n not in kept}, pool, partial=request.partial)
-    alone, impossible = _alone({name: wanted[name] for name in refused}, Pool.of(host, ()))
-    fleet = kept | assigned
+    wanted, omitted = _wanted(specs, request, host, existing, known)
+    stays = {name: found for name, ways in wanted.items() if (found := _stays(ways, existing[name], host))}
+    moving = [old for name, old in existing.items() if old and name not in stays and _replaced(old, wanted.get(name))]
+    running = [c for c in observation.containers if c not in moving]
+    left = rooms(_freed(host, moving), running, observation.others)
+    priorities = {spec.name: spec.priority for spec in specs}
+    newcomers = {name: ways for name, ways in wanted.items() if name not in stays}
+    assigned = assign(newcomers, priorities, host, left, request.strategy, known.improve)
+    for found in assigned.values():
+        left = take(left, found)
+    refused = {name: ways for name, ways in newcomers.items() if name not in assigned}
+    if refused and not request.partial:
+        raise refusal(refused, host, left, running, _instead(refused, request, host, left, known))
+    alone = _alone(refused, priorities, host, request) if request.partial else {}
+    impossible = [refusal({n: w}, host, left, running, ()) for n, w in refused.items() if n not in alone]
+    fleet = stays | assigned
     ports = Ports(observation, request.move_ports)
     by_name = {spec.name: spec for spec in specs}
     items = [
-        _placement(by_name[name], assignment, request, existing[name], ports, fleet=name in fleet)
-        for name, assignment in sorted((fleet | alone).items())
+        _placement(by_name[name], found, wanted[name], request, existing[name], ports, fleet=name in fleet)
+        for name, found in sorted((fleet | alone).items())
     ]
     return Placements(tuple(sorted(items, key=lambda item: item.service)), (*omitted, *impossible))
 
 
 def _wanted(
-    specs: Sequence[ModelSpec], request: Request, host: Host, existing: Mapping[str, Container | None]
+    specs: Sequence[ModelSpec],
+    request: Request,
+    host: Host,
+    existing: Mapping[str, Container | None],
+    known: Known,
 ) -> tuple[dict[str, Sequence[Option]], tuple[OrchestratorError, ...]]:
     wanted: dict[str, Sequence[Option]] = {}
     omitted: list[OrchestratorError] = []
     for spec in specs:
         old = existing[spec.name]
         try:
-            found = options(spec, request, host, _engine_of(old))
+            found = options(spec, request, host, _engine_of(old), known.measured)
         except (FitError, RequestError) as error:
             if not request.partial:
                 raise
             omitted.append(error)
             continue
-        wanted[spec.name] = [_same_gpu(option, old, request, host) for option in found]
+        wanted[spec.name] = _as_it_runs(spec, found, old, request, host)
     return wanted, tuple(omitted)
 
 
-def _alone(refused: Mapping[str, Sequence[Option]], empty: Pool) -> tuple[dict[str, Assignment], tuple[FitError, ...]]:
-    """Models of a partial rendering that do not fit beside the others, each on the empty host."""
-    alone: dict[str, Assignment] = {}
-    impossible: list[FitError] = []
-    for name, ways in refused.items():
+def _instead(
+    refused: Mapping[str, Sequence[Option]], request: Request, host: Host, left: Rooms, known: Known
+) -> tuple[str, ...]:
+    """What would fit instead, in words: the same model on another engine first, then the largest of the others."""
+    most = max((room for room in left.values() if room is not None), default=0)
+    free = replace(request, mode="auto", gpu="", port=0)
+    found: list[tuple[bool, int, str]] = []
+    for spec in known.catalogue:
+        if spec.source.unpinned_code and not request.allow_unpinned:
+            continue
         try:
-            alone |= assign({name: ways}, empty, partial=False)[0]
-        except FitError as error:
-            impossible.append(error)
-    return alone, tuple(impossible)
+            ways = options(spec, free, host, None, known.measured)
+        except (FitError, RequestError):
+            continue
+        fitting = [way for way in ways if way.device == "gpu" and way.claim.total <= most]
+        if fitting and (spec.name not in refused or request.mode != "auto"):
+            way = max(fitting, key=lambda option: option.value)
+            words = f"{spec.name} on {way.engine}, {gib(way.claim.total)}"
+            found.append((spec.name not in refused, -way.claim.total, words))
+    return tuple(words for _, _, words in sorted(found))
+
+
+def _alone(
+    refused: Mapping[str, Sequence[Option]], priorities: Mapping[str, int], host: Host, request: Request
+) -> dict[str, Assignment]:
+    """Models of a partial rendering that do not fit beside the others, each on the empty host."""
+    empty = rooms(host, (), {})
+    alone: dict[str, Assignment] = {}
+    for name, ways in refused.items():
+        alone |= assign({name: ways}, priorities, host, empty, request.strategy)
+    return alone
 
 
 def _existing(model: str, request: Request, observation: Observation) -> Container | None:
@@ -126,11 +183,29 @@ def _engine_of(container: Container | None) -> EngineName | None:
     return "vllm" if container.engine == "vllm" else "transformers"
 
 
-def _same_gpu(option: Option, old: Container | None, request: Request, host: Host) -> Option:
-    """The option on the GPU that the model's container has already, unless the request names one or it is gone."""
-    if old is None or request.gpu or option.device == "cpu" or option.engine != old.engine or not old.gpus:
-        return option
-    return replace(option, pinned=old.gpus[0]) if old.gpus[0] in {gpu.id for gpu in host.gpus} else option
+def _as_it_runs(
+    spec: ModelSpec, found: Sequence[Option], old: Container | None, request: Request, host: Host
+) -> Sequence[Option]:
+    """Only the option that the model's container was started with, while the entry still asks for the same.
+
+    Neither a measurement nor less free memory changes what runs; the entry, the request, or GPUs that are gone do.
+    """
+    same = next((o for o in found if old is not None and o.engine == old.engine and o.device == _device(old)), None)
+    if old is None or same is None or request.gpu or not set(old.gpus) <= {gpu.id for gpu in host.usable_gpus}:
+        return found
+    profile = parse(old.profile)
+    engine = spec.engine(same.engine)
+    allowed = engine is not None and profile in {rung.profile for rung in ladder(spec, engine)}
+    if profile is None or not allowed or old.best != str(same.best):
+        return [replace(option, pinned=old.gpus) for option in found if option.profile.gpus == len(old.gpus)] or found
+    if same.device == "cpu":
+        return [same]
+    computed = claim(spec, same.engine, profile, context_size(host.usable_gpus))
+    return [replace(same, profile=profile, claim=kept(old.claim, computed), pinned=old.gpus)]
+
+
+def _device(container: Container) -> Device:
+    return "gpu" if container.gpus else "cpu"
 
 
 def _replaced(old: Container, ways: Sequence[Option] | None) -> bool:
@@ -146,9 +221,9 @@ def _stays(ways: Sequence[Option], old: Container | None, host: Host) -> Assignm
         if option.engine != old.engine or option.claim.total > old.claim:
             continue
         if option.device == "cpu" and not old.gpus:
-            return Assignment(option, None)
-        if option.pinned and option.pinned in old.gpus:
-            return Assignment(option, host.gpu(option.pinned))
+            return Assignment(option, ())
+        if option.pinned and option.pinned == old.gpus:
+            return Assignment(option, tuple(host.gpu(gpu) for gpu in old.gpus))
     return None
 
 
@@ -165,6 +240,7 @@ def _freed(host: Host, moving: Sequence[Container]) -> Host:
 def _placement(
     spec: ModelSpec,
     assignment: Assignment,
+    ways: Sequence[Option],
     request: Request,
     old: Container | None,
     ports: Ports,
@@ -178,16 +254,18 @@ def _placement(
     preferred = request.port or (same.port if same else engine.port)
     own = same.id if same else ""
     port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
-    warnings = (*option.warnings, *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ()))
     return Placement(
-        request.project,
-        spec.name,
-        option.engine,
-        option.device,
-        assignment.gpu,
-        option.claim,
-        LOOPBACK,
-        port,
-        warnings,
-        fleet,
+        project=request.project,
+        model=spec.name,
+        engine=option.engine,
+        device=option.device,
+        on=assignment.gpus,
+        profile=option.profile,
+        best=option.best,
+        claim=option.claim,
+        address=LOOPBACK,
+        port=port,
+        warnings=(*option.warnings, *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ())),
+        gain=gain(option, ways),
+        fleet=fleet,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.errors import RequestError
+from orchestrator.plan.packing.values import Strategy
 
 Mode = Literal["auto", "vllm", "transformers"]
 DEFAULT_PROJECT = "orchestrator"
@@ -20,6 +21,7 @@ class Request:
 
     ``move_ports``: a preferred port that is taken gives way to the next free one (an ad-hoc ``up``).
     ``partial``: models that do not fit beside the others are left out and named, instead of failing the whole plan.
+    ``strategy``: pack leaves whole GPUs free, spread loads them alike.
     """
 
     models: tuple[str, ...]
@@ -30,6 +32,12 @@ class Request:
     allow_unpinned: bool = False
     move_ports: bool = False
     partial: bool = False
+    strategy: Strategy = "pack"
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The GPUs named, each by id or position; a group for tensor parallelism is joined by commas."""
+        return tuple(dict.fromkeys(filter(None, self.gpu.split(","))))
 
     def __post_init__(self) -> None:
         if self.port and len(self.models) != 1:

@@ -216,6 +216,9 @@ class Vllm(Engine):
     storages: Annotated[tuple[Literal["16bit", "fp8"], ...], Field(min_length=1)] = Field(
         ("16bit",), description=_STORAGES
     )
+    tensor_parallel: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        (1,), description="sizes of the group of equal GPUs that may share the model, the preferred first"
+    )
     keep_16bit: tuple[Part, ...] = Field(
         ("vision", "projector", "other"),
         description="parts that are counted in 16 bit with fp8. Which of them vLLM converts was not verified",
@@ -270,6 +273,7 @@ class ModelSpec(Frozen):
     probe: Probe
     engines: Engines
     known: tuple[Fact, ...] = ()
+    priority: int = Field(0, description="where not all models fit, those of larger priority are placed first")
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:

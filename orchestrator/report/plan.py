@@ -22,8 +22,8 @@ def plan_text(plan: Plan, placements: Placements, *, explain: bool = False) -> s
 
 
 def _place(p: Placement) -> tuple[str, ...]:
-    on = f"{p.gpu.name} ({p.gpu.id})" if p.gpu else "CPU"
-    return (p.service, p.engine, on, gib(p.claim.total) if p.gpu else "-", f"{p.address}:{p.port}")
+    on = " + ".join(f"{gpu.name} ({gpu.id})" for gpu in p.on) or "CPU"
+    return (p.service, p.engine, on, gib(p.claim.total) if p.on else "-", f"{p.address}:{p.port}")
 
 
 def _explained(p: Placement) -> str:

@@ -1,0 +1,133 @@
+"""How small a model may be made: its profiles, from what the registry asks for down to the smallest that it allows.
+
+Pure. A profile fixes every knob that changes memory, and its value says how good it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import log2
+from typing import get_args
+
+from orchestrator.registry.spec import Engine, ModelSpec, Storage, Vllm
+
+#: the value of what the registry asks for
+BEST = 1000
+#: What one step down costs: a halving, one storage further down the entry's list, no CUDA graphs, twice the GPUs. The
+#: order is ours: answers stay as good while sequences run side by side less; a shorter context or smaller images refuse
+#: or blur what was asked; fewer bits change every answer.
+_LOSS = {"sequences": 4, "context": 9, "image": 10, "eager": 12, "storage": 25, "cards": 30}
+STORAGES: tuple[Storage, ...] = get_args(Storage)
+_WORDS = re.compile(r"context=(\d+) sequences=(\d+) pixels=(\d+|-) weights=(\w+) graphs=(on|off) gpus=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One setting of every knob.
+
+    ``context``: tokens of one sequence. ``sequences``: how many of full length fit side by side. ``pixels``: limit of
+    one image, None where the model has no such limit. ``gpus``: size of the tensor-parallel group.
+    """
+
+    context: int
+    sequences: int
+    pixels: int | None
+    storage: Storage
+    graphs: bool = True
+    gpus: int = 1
+
+    def __str__(self) -> str:
+        """For labels, and for people."""
+        graphs = "on" if self.graphs else "off"
+        return (
+            f"context={self.context} sequences={self.sequences} pixels={self.pixels or '-'} weights={self.storage} "
+            f"graphs={graphs} gpus={self.gpus}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A profile and how good it is; at most ``BEST``."""
+
+    profile: Profile
+    value: int
+
+
+def ladder(spec: ModelSpec, engine: Engine) -> tuple[Rung, ...]:
+    """Every profile that the entry allows on an engine, best first. The first is exactly what the entry asks for."""
+    rungs = [Rung(profile, _value(profile, spec, engine)) for profile in _profiles(spec, engine)]
+    return tuple(sorted(rungs, key=lambda rung: (-rung.value, str(rung.profile))))
+
+
+def parse(text: str) -> Profile | None:
+    """The profile that a label names; None where it names none."""
+    found = _WORDS.fullmatch(text)
+    if found is None:
+        return None
+    context, sequences, pixels, storage, graphs, gpus = found.groups()
+    known = next((name for name in STORAGES if name == storage), None)
+    if known is None:
+        return None
+    limit = None if pixels == "-" else int(pixels)
+    return Profile(int(context), int(sequences), limit, known, graphs == "on", int(gpus))
+
+
+def given_up(best: Profile, chosen: Profile) -> tuple[str, ...]:
+    """What the chosen profile has less of than the best one, in words."""
+    words = []
+    if chosen.context < best.context:
+        words.append(f"context {chosen.context:,} instead of {best.context:,} tokens")
+    if chosen.sequences < best.sequences:
+        words.append(f"{chosen.sequences} instead of {best.sequences} full-length sequences")
+    if (chosen.pixels or 0) < (best.pixels or 0):
+        words.append(f"images of {_mega(chosen.pixels)} instead of {_mega(best.pixels)}")
+    if chosen.storage != best.storage:
+        words.append(f"weights in {chosen.storage} instead of {best.storage}")
+    if best.graphs and not chosen.graphs:
+        words.append("no CUDA graphs")
+    if chosen.gpus > best.gpus:
+        words.append(f"{chosen.gpus} GPUs instead of {best.gpus}")
+    return tuple(words)
+
+
+def _mega(pixels: int | None) -> str:
+    return f"{(pixels or 0) / 1e6:.1f} megapixels"
+
+
+def _profiles(spec: ModelSpec, engine: Engine) -> Iterator[Profile]:
+    smallest, images = engine.smallest, spec.images
+    contexts = _halvings(engine.max_model_len, smallest.max_model_len)
+    sequences = _halvings(engine.max_num_seqs, smallest.max_num_seqs)
+    pixels: list[int | None] = [None]
+    if images.max_pixels is not None:
+        unit = images.max_pixels // images.tokens
+        pixels = [p // unit * unit for p in _halvings(images.max_pixels, smallest.max_pixels)]
+    graphs = (True, False) if isinstance(engine, Vllm) else (True,)
+    groups = engine.tensor_parallel if isinstance(engine, Vllm) else (1,)
+    for c, s, p, storage, g, n in product(contexts, sequences, pixels, engine.stored, graphs, groups):
+        if c > images.limited(p).tokens:
+            yield Profile(c, s, p, storage, g, n)
+
+
+def _halvings(best: int, least: int | None) -> list[int]:
+    """From the best down to the least: best, half of it, and so on; the least itself comes last."""
+    found = [best]
+    while least is not None and found[-1] > least:
+        found.append(max(least, found[-1] // 2))
+    return found
+
+
+def _value(profile: Profile, spec: ModelSpec, engine: Engine) -> int:
+    pixels = log2((spec.images.max_pixels or 1) / (profile.pixels or 1))
+    loss = (
+        _LOSS["sequences"] * log2(engine.max_num_seqs / profile.sequences)
+        + _LOSS["context"] * log2(engine.max_model_len / profile.context)
+        + _LOSS["image"] * pixels
+        + _LOSS["eager"] * (not profile.graphs)
+        + _LOSS["storage"] * engine.stored.index(profile.storage)
+        + _LOSS["cards"] * log2(profile.gpus)
+    )
+    return BEST - round(loss)
