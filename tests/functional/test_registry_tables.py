@@ -105,7 +105,7 @@ def test_the_tables_make_the_known_sizes(name: str) -> None:
 
 
 def test_the_demo_takes_what_it_took_with_bitsandbytes() -> None:
-    """Bytes of all tensors of the recipe's architecture, loaded by Transformers 5.23.0, bitsandbytes 0.50.2, on a CPU."""
+    """Bytes of all tensors of that architecture, loaded by Transformers 5.23.0, bitsandbytes 0.50.2, on a CPU."""
     found = load_registry().get("demo").parameters
     assert weight_bytes(found, "16bit") == 1_336_320
     assert weight_bytes(found, "int8") == 890_880
