@@ -94,13 +94,13 @@ class SdkActor:
                 return
 
     def remove_network(self, project: str) -> None:
-        """Remove the default network of a project if nothing uses it."""
-        label = f"com.docker.compose.project={project}"
+        """Remove the default network of a project if no container uses it, nor a stopped one would."""
+        api, name, label = self._client.api, f"{project}_default", f"com.docker.compose.project={project}"
         with _said("can't remove the network"):
-            for network in self._client.networks.list(filters={"label": label}):
-                network.reload()
-                if not network.attrs.get("Containers"):
-                    network.remove()
+            for network in api.networks(names=[name], filters={"label": label}):
+                # names are matched in part
+                if network["Name"] == name and not api.containers(all=True, filters={"network": network["Id"]}):
+                    api.remove_network(network["Id"])
 
     def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
         """What the container printed, both streams, in chunks."""

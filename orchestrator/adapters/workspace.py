@@ -89,16 +89,17 @@ class StateFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(descriptor, 400, 0).decode(errors="replace") or "another orchestrator"
+                holder = os.pread(descriptor, 400, 0).decode(errors="replace")
             else:
                 return
             if time.monotonic() >= deadline:
                 raise OrchestratorError(
-                    f"waited {timeout:g} s for the lock, which {holder} holds",
+                    f"waited {timeout:g} s for the lock, which {holder or 'another orchestrator'} holds",
                     where=str(self._lock_path()),
                     hint="wait for it to end, or end it; a dead process never holds the lock",
                 )
-            if not told:
+            # it has no name for the instant in which it has just been taken
+            if holder and not told:
                 self._waiting(holder)
                 told = True
             time.sleep(_POLL)

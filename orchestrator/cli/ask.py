@@ -22,5 +22,7 @@ def command(context: Context, name: str, prompt: str, image: Path | None, max_to
     try:
         picture = image.read_bytes() if image else None
     except OSError as error:
-        raise RequestError(f"can't read the image: {error.strerror}", where=str(image)) from error
+        raise RequestError(
+            f"can't read the image: {error.strerror}", where=str(image), hint="check its name and its permissions"
+        ) from error
     click.echo(ask(context.world, context.project, name, prompt, picture, max_tokens))

@@ -22,7 +22,14 @@ from orchestrator.plan.request import Mode, Request
     help="Every model of the registry; what can't run on the host is left out.",
 )
 @mode
-@click.option("--output", type=click.Path(path_type=Path), default=Path("compose"), show_default=True, metavar="DIR")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("compose"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder to write to.",
+)
 @inventory
 @unpinned
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 and a diff if a file is stale.")

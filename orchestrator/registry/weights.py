@@ -76,10 +76,10 @@ class Parameters(Frozen):
 def weight_bytes(parameters: Parameters, storage: Storage, keep: frozenset[Part] = frozenset()) -> int:
     """Bytes of the weights in that storage; the linear layers of the parts in ``keep`` stay in 16 bit.
 
-    ``int8`` is LLM.int8() and ``nf4`` the 4 bit of bitsandbytes without double quantisation (tensors as bitsandbytes
-    0.50.2 makes them on the CPU). ``fp8`` is vLLM's, converted while loading: in the versions whose source was read the
-    head and embeddings stay in 16 bit, and Qwen2-VL's vision tower is converted. Which parts of the other models 0.33.0
-    converts was not verified, nor any of it on a GPU: keep the parts that are in doubt.
+    ``int8`` is LLM.int8() and ``nf4`` the 4 bit of bitsandbytes without double quantisation; both equal, to the byte,
+    what a small Qwen2-VL took with bitsandbytes 0.50.2 on the CPU. ``fp8`` is vLLM's, converted while loading: in the
+    versions whose source was read the head and embeddings stay in 16 bit, and Qwen2-VL's vision tower is converted.
+    Which parts of the other models 0.33.0 converts was not verified, nor any of it on a GPU: keep what is in doubt.
     """
     return sum(
         _bytes(module, "16bit" if module.part in keep and storage != "float32" else storage)

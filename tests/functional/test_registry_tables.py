@@ -104,6 +104,15 @@ def test_the_tables_make_the_known_sizes(name: str) -> None:
         assert round(size / GIB, 2) == expected
 
 
+def test_the_demo_takes_what_it_took_with_bitsandbytes() -> None:
+    """Bytes of all tensors of that architecture, loaded by Transformers 5.23.0, bitsandbytes 0.50.2, on a CPU."""
+    found = load_registry().get("demo").parameters
+    assert weight_bytes(found, "16bit") == 1_336_320
+    assert weight_bytes(found, "int8") == 890_880
+    assert weight_bytes(found, "int8", SEES) == 1_049_600
+    assert weight_bytes(found, "nf4") == 678_400
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_the_cache_of_a_token_is_known_to_the_byte(name: str) -> None:
     spec = load_registry().get(name)
