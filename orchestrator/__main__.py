@@ -22,6 +22,7 @@ Options:
 Commands:
   models     List, show and validate registry entries.
   inventory  Show this host's GPUs, Docker and Compose.
+  recommend  Show which models a GPU can run, and with what limits.
   plan       Show what 'up' would do, with causes.
   render     Write docker-compose files for a host.
   up         Start models and follow them until they have answered.

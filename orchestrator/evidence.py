@@ -16,3 +16,25 @@ class Use:
     container_id: str
     gpu: str
     bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fingerprint:
+    """What a measurement holds for: another image, revision, profile, card or driver has to be measured anew."""
+
+    model: str
+    engine: str
+    profile: str
+    image_id: str
+    revision: str
+    gpu_kind: str
+    driver: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a start held of each of its GPUs when it was ready: the largest, in bytes. ``when`` is in Unix seconds."""
+
+    fingerprint: Fingerprint
+    static: int
+    when: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from orchestrator.observation import Observation
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Image
+    from orchestrator.evidence import Measurement, Use
     from orchestrator.inventory import Gpu, Host
     from orchestrator.registry.loader import Registry
 
@@ -114,6 +115,9 @@ class GpuReader(Protocol):
     def read(self) -> tuple[tuple[Gpu, ...], str, str]:
         """The GPUs of this host, the driver's version, and if there are none, why."""
 
+    def uses(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Use, ...]:
+        """What each container holds of these GPUs now. ``known``: ids of containers that Docker told."""
+
 
 class ModelClient(Protocol):
     """Talks to a running model, over the OpenAI API."""
@@ -158,6 +162,12 @@ class Workspace(Protocol):
 
     def preparing(self, names: Sequence[str]) -> AbstractContextManager[None]:
         """Mark volumes so until the block has ended well."""
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What was measured on this host."""
+
+    def record(self, measurements: Sequence[Measurement]) -> None:
+        """Keep measurements, each in place of an earlier one with the same fingerprint."""
 
     def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
         """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""

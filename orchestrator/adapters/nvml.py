@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 
 import pynvml
 
+from orchestrator.adapters.gpu_use import owners, uses
+from orchestrator.evidence import Use
 from orchestrator.inventory import Gpu, Process
 
 _ONLY_EXPLICIT = "nothing is placed there unless --gpu names it"
@@ -36,6 +38,10 @@ class NvmlReader:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
+
+    def uses(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Use, ...]:
+        """What each container holds of these GPUs, by the processes that NVML lists."""
+        return uses(gpus, owners(gpus, known))
 
     def read(self) -> tuple[tuple[Gpu, ...], str, str]:
         """The GPUs, the driver's version, and why there are none, or what one should know of those there are."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.evidence import Fingerprint, Measurement
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
 STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
 _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
+_MEASURED = "measurements.json"
 _POLL = 0.2
 
 
@@ -69,6 +73,23 @@ class StateFolder:
         write_atomically(self._root / _PREPARING, "\n".join(names))
         yield
         (self._root / _PREPARING).unlink(missing_ok=True)
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What was measured on this host; nothing where the file can't be read: it can be deleted without harm."""
+        try:
+            found = json.loads((self._root / _MEASURED).read_text(encoding="utf-8"))
+            return tuple(
+                Measurement(Fingerprint(**entry["fingerprint"]), int(entry["static"]), float(entry["when"]))
+                for entry in found
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+
+    def record(self, measurements: Sequence[Measurement]) -> None:
+        """Keep measurements, each in place of an earlier one with the same fingerprint."""
+        kept = {m.fingerprint: m for m in (*self.measurements(), *measurements)}
+        entries = [asdict(kept[fingerprint]) for fingerprint in sorted(kept)]
+        write_atomically(self._root / _MEASURED, json.dumps(entries, indent=1))
 
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:

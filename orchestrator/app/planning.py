@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from orchestrator.app.measuring import measured_like
 from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
@@ -21,7 +22,7 @@ from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
 from orchestrator.inventory import Host
 from orchestrator.observation import Observation
-from orchestrator.plan.placement import Placements, place
+from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import Plan, steps
 from orchestrator.ports import World
@@ -70,29 +71,42 @@ def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tup
 
 
 def decide(
-    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, *, observe: bool = True
+    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, known: Known, *, observe: bool = True
 ) -> Decided:
     """Observe once, then plan. Without ``observe`` the plan is that of an empty host."""
-    volumes = [name for name, _ in VOLUMES]
-    observation = world.docker.observe(_images(specs), volumes, listeners=True) if observe else Observation()
-    placements = place(specs, request, host, observation)
-    documents = _documents(placements, specs, host, world)
+    observation = _observed(world, specs, host) if observe else Observation()
+    known = replace(known, measured=measured_like(world.workspace.measurements(), specs, host, observation))
+    placements = place(specs, request, host, observation, known)
+    documents = _documents(placements.fleet, specs, host, world)
     wanted = [d.desired(world.builder.source(d.image)) for d in documents]
     todo = steps(wanted, observation, world.workspace.unfinished())
-    warnings = tuple(w for p in placements.items for w in p.warnings)
+    warnings = tuple(w for p in placements.fleet for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
     work = Work(plan, MappingProxyType({d.placement.service: d for d in documents}), MappingProxyType(files))
     return Decided(plan, placements, specs, documents, work)
 
 
+def _observed(world: World, specs: Sequence[ModelSpec], host: Host) -> Observation:
+    """One snapshot, with what others hold of the GPUs."""
+    observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES], listeners=True)
+    if not any(gpu.processes for gpu in host.gpus):
+        return observation
+    ours = {c.id for c in observation.containers}
+    others: dict[str, int] = {}
+    for use in world.gpus.uses(host.gpus, ours):
+        if use.container_id not in ours:
+            others[use.gpu] = others.get(use.gpu, 0) + (use.bytes or 0)
+    return replace(observation, others=MappingProxyType(others))
+
+
 def rendered(
     world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
 ) -> tuple[Placements, dict[str, str]]:
     """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
-    empty = replace(host, gpus=tuple(replace(gpu, free=None) for gpu in host.gpus))
+    empty = replace(host, gpus=tuple(replace(gpu, free=None, processes=()) for gpu in host.gpus))
     placements = place(specs, request, empty, Observation())
-    documents = _documents(placements, specs, empty, world)
+    documents = _documents(placements.items, specs, empty, world)
     return placements, files_of(placements, documents, world, empty, ())
 
 
@@ -115,11 +129,11 @@ def files_of(
 
 
 def _documents(
-    placements: Placements, specs: Sequence[ModelSpec], host: Host, world: World
+    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World
 ) -> tuple[ComposeDocument, ...]:
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
-    return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements.items)
+    return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements)
 
 
 def _images(specs: Sequence[ModelSpec]) -> list[str]:

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.app.measuring import measure
 from orchestrator.app.planning import Decided, decide, select, this_host, versions
 from orchestrator.compose import TOKEN_DEFAULT, TOKEN_VARIABLE, ComposeDocument
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
 from orchestrator.executor import apply, follow
+from orchestrator.plan.assignment import Improve
+from orchestrator.plan.packing import Bin, Item, Packing, Strategy
+from orchestrator.plan.placement import Known
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Event, ModelClient, World
@@ -23,13 +27,14 @@ LOCK_PATIENCE = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to go about it. ``timeout``: seconds until all have answered, None for no limit."""
+    """How to go about it. ``timeout``: seconds until all have answered, None for no limit; ``optimal``: with CP-SAT."""
 
     registries: tuple[Path, ...] = ()
     inventory: Path | None = None
     dry_run: bool = False
     wait: bool = True
     timeout: float | None = None
+    optimal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +48,29 @@ class Screen:
 
 def plan(world: World, request: Request, options: Options, *, everything: bool = False) -> Decided:
     """The plan, and nothing is done. For another host's inventory Docker is looked at only if there is one."""
-    specs = select(world.library.registry(options.registries), request.models, everything=everything)
+    registry = world.library.registry(options.registries)
+    specs = select(registry, request.models, everything=everything)
+    known = Known(improve=_solver() if options.optimal else None, catalogue=tuple(registry.models.values()))
     if options.inventory is None:
-        return decide(world, request, specs, this_host(world))
+        return decide(world, request, specs, this_host(world), known)
     host = world.library.inventory(options.inventory)
     try:
         versions(world)
     except EnvironmentProblem:
-        return decide(world, request, specs, host, observe=False)
-    return decide(world, request, specs, host)
+        return decide(world, request, specs, host, known, observe=False)
+    return decide(world, request, specs, host, known)
+
+
+def _solver() -> Improve:
+    from orchestrator.plan import optimal
+
+    if not optimal.available():
+        raise EnvironmentProblem("--optimal needs OR-tools", hint="pip install 'orchestrator[optimal]'")
+
+    def improve(items: Sequence[Item], bins: Sequence[Bin], start: Packing, strategy: Strategy) -> Packing:
+        return optimal.improve(items, bins, start, strategy=strategy)
+
+    return improve
 
 
 def up(world: World, request: Request, options: Options, screen: Screen) -> tuple[str, ...]:
@@ -128,6 +147,8 @@ def _until_answered(world: World, decided: Decided, options: Options, screen: Sc
         screen.event(final)
         if final.kind == "failed":
             failed.append(final.subject)
+    started = {step.subject for step in decided.plan.of("create", "replace", "start", "restart")}
+    measure(world, sorted(started - set(failed)), decided.plan.project, specs)
     return tuple(failed)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _VERBS = {
     "models": "List, show and validate registry entries.",
     "inventory": "Show this host's GPUs, Docker and Compose.",
+    "recommend": "Show which models a GPU can run, and with what limits.",
     "plan": "Show what 'up' would do, with causes.",
     "render": "Write docker-compose files for a host.",
     "up": "Start models and follow them until they have answered.",
@@ -105,6 +106,11 @@ def run(arguments: Sequence[str], world: World | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as error:  # noqa: BLE001 (a traceback is a bug, and so is this)
+        if "--verbose" in arguments:
+            raise
+        _say(f"internal error: {type(error).__name__}: {error}", "", "this is a bug; --verbose shows where it happened")
+        return 1
 
 
 def _say(what: str, where: str, hint: str) -> None:

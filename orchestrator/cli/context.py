@@ -66,6 +66,24 @@ def inventory(command: _Command) -> _Command:
     )(command)
 
 
+def gpu(command: _Command) -> _Command:
+    """Which GPU, or group of GPUs."""
+    words = "The GPU to use: its position or UUID; several, joined by commas, share the model."
+    return click.option("--gpu", default="", metavar="ID", help=words)(command)
+
+
+def packing(command: _Command) -> _Command:
+    """How to choose GPUs."""
+    strategy = click.option(
+        "--strategy",
+        type=click.Choice(["pack", "spread"]),
+        default="pack",
+        show_default=True,
+        help="Leave whole GPUs free, or load them alike.",
+    )
+    return strategy(click.option("--optimal", is_flag=True, help="Improve the placement with OR-tools.")(command))
+
+
 def unpinned(command: _Command) -> _Command:
     """Consent to code of unknown revision."""
     return click.option(

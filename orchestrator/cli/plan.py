@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from orchestrator.app.up import Options, plan
-from orchestrator.cli.context import Context, as_json, inventory, mode, names, print_json, unpinned
+from orchestrator.cli.context import Context, as_json, gpu, inventory, mode, names, packing, print_json, unpinned
+from orchestrator.errors import FitError
+from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
 from orchestrator.report.plan import plan_json, plan_text
 
@@ -16,7 +18,8 @@ from orchestrator.report.plan import plan_json, plan_text
 @names
 @click.option("--all", "everything", is_flag=True, help="Every model of the registry.")
 @mode
-@click.option("--gpu", default="", metavar="ID", help="The GPU to use: its position or its UUID.")
+@gpu
+@packing
 @inventory
 @unpinned
 @click.option("--explain", is_flag=True, help="Show what each memory claim is made of.")
@@ -28,17 +31,31 @@ def command(
     everything: bool,
     mode: Mode,
     gpu: str,
+    strategy: Strategy,
+    optimal: bool,
     inventory: Path | None,
     allow_unpinned: bool,
     explain: bool,
     as_json: bool,
-) -> None:
-    """Show what 'up' would do: engine, GPU, port and name of each model, and the steps with their causes."""
+) -> int:
+    """Show what 'up' would do: engine, GPU, port and name of each model, and the steps with their causes.
+
+    With --all, models that do not fit beside the others are left out and named; the exit code is then 3.
+    """
     request = Request(
-        names, project=context.project, mode=mode, gpu=gpu, allow_unpinned=allow_unpinned, move_ports=True
+        names,
+        project=context.project,
+        mode=mode,
+        gpu=gpu,
+        allow_unpinned=allow_unpinned,
+        move_ports=True,
+        partial=everything,
+        strategy=strategy,
     )
-    decided = plan(context.world, request, Options(context.registries, inventory), everything=everything)
+    options = Options(context.registries, inventory, optimal=optimal)
+    decided = plan(context.world, request, options, everything=everything)
     if as_json:
         print_json(plan_json(decided.plan, decided.placements))
     else:
         click.echo(plan_text(decided.plan, decided.placements, explain=explain), nl=False)
+    return FitError.exit_code if decided.placements.left_out else 0

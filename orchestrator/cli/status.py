@@ -27,7 +27,7 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
         probes = {c.id: probe(context.world, c) for c in found if c.ready} if ask else {}
         if watch:
             click.clear()
-        _show(context, found, probes, as_json)
+        _show(context, found, probes, _uses(context, found), as_json)
         if not watch:
             return int(
                 any(c.failed or c.phase == "unresponsive" for c in found)
@@ -36,10 +36,21 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
         context.world.clock.sleep(_EVERY)
 
 
-def _show(context: Context, found: Sequence[Container], probes: dict[str, str], as_json: bool) -> None:
+def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
+    """NVML is asked only where a GPU is in use, because its import takes as long as all the rest."""
+    if not any(c.gpus and c.running for c in found):
+        return {}
+    from orchestrator.app.use import used
+
+    return used(context.world, found)
+
+
+def _show(
+    context: Context, found: Sequence[Container], probes: dict[str, str], uses: dict[str, int], as_json: bool
+) -> None:
     if as_json:
-        print_json(status_json(found, probes))
+        print_json(status_json(found, probes, uses))
     elif found:
-        click.echo(status_table(found, context.world.clock.now(), probes), nl=False)
+        click.echo(status_table(found, context.world.clock.now(), probes, uses), nl=False)
     else:
         click.echo(f"nothing runs in project {context.project}")

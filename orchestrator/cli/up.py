@@ -10,9 +10,10 @@ import click
 from orchestrator.app.planning import Decided
 from orchestrator.app.status import containers
 from orchestrator.app.up import Options, Screen, up
-from orchestrator.cli.context import Context, confirmed, inventory, mode, names, unpinned
+from orchestrator.cli.context import Context, confirmed, gpu, inventory, mode, names, packing, unpinned
 from orchestrator.cli.progress import Progress
 from orchestrator.errors import OrchestratorError
+from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
 from orchestrator.plan.steps import Step
 from orchestrator.report.plan import plan_text
@@ -22,12 +23,13 @@ from orchestrator.report.status import status_table
 @click.command()
 @names
 @mode
-@click.option("--gpu", default="", metavar="ID", help="The GPU to use: its position or its UUID.")
+@gpu
 @click.option("--port", type=int, default=0, metavar="N", help="The port on 127.0.0.1, instead of the preferred one.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up waiting after so many seconds.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the containers exist.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 @click.option("--yes", is_flag=True, help="Replace models that serve, without asking.")
+@packing
 @inventory
 @unpinned
 @click.pass_obj
@@ -36,6 +38,8 @@ def command(
     names: tuple[str, ...],
     mode: Mode,
     gpu: str,
+    strategy: Strategy,
+    optimal: bool,
     port: int,
     timeout: float | None,
     no_wait: bool,
@@ -53,8 +57,9 @@ def command(
         port=port,
         allow_unpinned=allow_unpinned,
         move_ports=not port,
+        strategy=strategy,
     )
-    options = Options(context.registries, inventory, dry_run, not no_wait, timeout)
+    options = Options(context.registries, inventory, dry_run, not no_wait, timeout, optimal)
     progress = Progress(context.verbose)
 
     def agree(steps: Sequence[Step]) -> bool:
@@ -69,7 +74,7 @@ def command(
     if dry_run:
         return
     found = containers(context.world, context.project, names)
-    click.echo(status_table(found, context.world.clock.now(), {}), nl=False)
+    click.echo(status_table(found, context.world.clock.now(), {}, {}), nl=False)
     if failed:
         raise OrchestratorError(
             f"not ready: {', '.join(failed)}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from orchestrator.errors import FitError, OrchestratorError, RequestError
@@ -62,12 +62,22 @@ class Placements:
     items: tuple[Placement, ...]
     omitted: tuple[OrchestratorError, ...] = ()
 
+    @property
+    def fleet(self) -> tuple[Placement, ...]:
+        """Those that fit on the host together."""
+        return tuple(item for item in self.items if item.fleet)
+
+    @property
+    def left_out(self) -> bool:
+        """Whether anything asked for does not fit beside the rest."""
+        return bool(self.omitted) or len(self.fleet) < len(self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What a plan may use beside the entries asked for: measurements, a solver, and entries to suggest instead."""
 
-    measured: Measurements = MappingProxyType({})
+    measured: Measurements = field(default_factory=lambda: MappingProxyType({}))
     improve: Improve | None = None
     catalogue: tuple[ModelSpec, ...] = ()
 
@@ -77,7 +87,7 @@ def place(
     request: Request,
     host: Host,
     observation: Observation,
-    known: Known = Known(),
+    known: Known | None = None,
 ) -> Placements:
     """Decide engine, profile, GPUs and port for every model asked for.
 
@@ -88,6 +98,7 @@ def place(
         check_port(request.port)
     if not request.allow_unpinned:
         refuse_unpinned(specs)
+    known = known or Known()
     existing = {spec.name: _existing(spec.name, request, observation) for spec in specs}
     wanted, omitted = _wanted(specs, request, host, existing, known)
     stays = {name: found for name, ways in wanted.items() if (found := _stays(ways, existing[name], host))}

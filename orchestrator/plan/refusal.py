@@ -35,7 +35,8 @@ def _line(options: Sequence[Option], host: Host, left: Rooms) -> str:
     each = f" on each of {cards} GPUs" if cards > 1 else ""
     return (
         f"{least.model} does not fit on {host.name}: at its smallest it claims {gib(size)}{each} with {least.engine}, "
-        f"and {where} has {'at most ' if len(allowed) > 1 else ''}{gib(most)} left; {gib(max(0, size - most))} are missing"
+        f"and {where} has {'at most ' if len(allowed) > 1 else ''}{gib(most)} left: "
+        f"{gib(max(0, size - most))} are missing"
     )
 
 

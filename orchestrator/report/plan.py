@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.inventory import gib
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Plan
+from orchestrator.profile import given_up
+from orchestrator.report.recommend import limits
 from orchestrator.report.table import table
 
 
 def plan_text(plan: Plan, placements: Placements, *, explain: bool = False) -> str:
     """The placements, the steps with their causes, and what is worth a warning."""
     text = f"Plan for project {plan.project} on {plan.host}\n"
-    text += _indent(table([_place(p) for p in placements.items], ("SERVICE", "ENGINE", "ON", "CLAIM", "ADDRESS")))
+    header = ("SERVICE", "ENGINE", "ON", "CLAIM", "LIMITS", "ADDRESS")
+    text += _indent(table([_place(p) for p in placements.fleet], header))
     text += "\n" + _indent(table([(step.kind, step.subject, step.cause) for step in plan.steps]))
     if explain:
-        text += "".join(_explained(p) for p in placements.items)
+        text += "".join(_explained(p) for p in placements.fleet)
+    notes = [note for p in placements.fleet for note in _notes(p, explain=explain)]
+    text += "".join(f"note: {line}\n" for line in notes)
     text += "".join(f"warning: {line}\n" for line in plan.warnings)
-    return text
+    text += "".join(
+        f"left out: {p.service} does not fit beside the others; alone it would, with {limits(p.profile)}\n"
+        for p in placements.items
+        if not p.fleet
+    )
+    return text + "".join(f"left out: {error.what}\n" for error in placements.omitted)
+
+
+def _notes(p: Placement, *, explain: bool) -> Iterator[str]:
+    """What was given up for want of memory, and what more memory would buy."""
+    lost = given_up(p.best, p.profile)
+    if lost:
+        yield f"{p.service}: {', '.join(lost)}"
+    if p.gain and (lost or explain):
+        yield f"{p.service}: {p.gain}"
 
 
 def _place(p: Placement) -> tuple[str, ...]:
     on = " + ".join(f"{gpu.name} ({gpu.id})" for gpu in p.on) or "CPU"
-    return (p.service, p.engine, on, gib(p.claim.total) if p.on else "-", f"{p.address}:{p.port}")
+    claim = gib(p.claim.total) if p.on else "-"
+    return (p.service, p.engine, on, claim, limits(p.profile), f"{p.address}:{p.port}")
 
 
 def _explained(p: Placement) -> str:
@@ -44,7 +64,8 @@ def plan_json(plan: Plan, placements: Placements) -> dict[str, object]:
         "schema": 1,
         "project": plan.project,
         "host": plan.host,
-        "placements": [_placement(p) for p in placements.items],
+        "placements": [_placement(p) for p in placements.fleet],
+        "left_out": [p.service for p in placements.items if not p.fleet] + [e.what for e in placements.omitted],
         "steps": [{"kind": s.kind, "subject": s.subject, "cause": s.cause} for s in plan.steps],
         "warnings": list(plan.warnings),
     }
@@ -58,6 +79,8 @@ def _placement(p: Placement) -> dict[str, object]:
         "service": p.service,
         "container": p.container,
         "gpus": list(p.gpus),
+        "profile": str(p.profile),
+        "given_up": list(given_up(p.best, p.profile)),
         "claim_bytes": p.claim.total,
         "claim": [{"label": line.label, "bytes": line.size, "source": line.source} for line in p.claim.lines],
         "address": p.address,

@@ -7,31 +7,32 @@ from collections.abc import Mapping, Sequence
 from orchestrator.observation import Container
 from orchestrator.report.table import table
 
-_HEADER = ("MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "ADDRESS", "UP", "REMARK")
+_HEADER = ("MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "USE", "ADDRESS", "UP", "REMARK")
 _GIB = 1 << 30
 _GPU_WIDTH = 12
 
 
-def status_table(containers: Sequence[Container], now: float, probes: Mapping[str, str]) -> str:
-    """One line per container. ``probes``: answers to a real question by container id, where one was asked."""
-    return table([_row(c, now, probes.get(c.id, "")) for c in containers], _HEADER)
+def status_table(
+    containers: Sequence[Container], now: float, probes: Mapping[str, str], uses: Mapping[str, int]
+) -> str:
+    """One line per container. By container id: ``probes`` answers to a real question, ``uses`` bytes of GPU memory."""
+    return table([_row(c, now, probes.get(c.id, ""), uses.get(c.id)) for c in containers], _HEADER)
 
 
-def _row(c: Container, now: float, probe: str) -> tuple[str, ...]:
+def _row(c: Container, now: float, probe: str, use: int | None) -> tuple[str, ...]:
     gpu = ",".join(name if len(name) <= _GPU_WIDTH else name[:_GPU_WIDTH] for name in c.gpus) or "CPU"
     claim = f"{c.claim / _GIB:.1f} GiB" if c.claim else "-"
     up = uptime(now - c.started) if c.running and c.started else "-"
-    return (
-        c.model,
-        c.engine,
-        c.phase,
-        c.health or "-",
-        gpu,
-        claim,
-        f"{c.address}:{c.port}",
-        up,
-        probe or remark(c),
-    )
+    used = "" if use is None else f"{use / _GIB:.1f} GiB"
+    words = probe or remark(c) or outgrown(c, use)
+    return (c.model, c.engine, c.phase, c.health or "-", gpu, claim, used, f"{c.address}:{c.port}", up, words)
+
+
+def outgrown(container: Container, use: int | None) -> str:
+    """What to say of a container that holds more than it claimed; "" for all others."""
+    if use is None or not container.claim or use <= container.claim:
+        return ""
+    return f"holds {(use - container.claim) / _GIB:.2f} GiB more than it claimed"
 
 
 def remark(container: Container) -> str:
@@ -53,12 +54,14 @@ def uptime(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
-def status_json(containers: Sequence[Container], probes: Mapping[str, str]) -> dict[str, object]:
+def status_json(
+    containers: Sequence[Container], probes: Mapping[str, str], uses: Mapping[str, int]
+) -> dict[str, object]:
     """Stable shape, version 1. Sizes are bytes, times Unix seconds."""
-    return {"schema": 1, "models": [_entry(c, probes.get(c.id)) for c in containers]}
+    return {"schema": 1, "models": [_entry(c, probes.get(c.id), uses.get(c.id)) for c in containers]}
 
 
-def _entry(c: Container, probe: str | None) -> dict[str, object]:
+def _entry(c: Container, probe: str | None, use: int | None) -> dict[str, object]:
     return {
         "model": c.model,
         "engine": c.engine,
@@ -71,6 +74,9 @@ def _entry(c: Container, probe: str | None) -> dict[str, object]:
         "health": c.health,
         "gpus": list(c.gpus),
         "claim_bytes": c.claim,
+        "use_bytes": use,
+        "outgrown": bool(outgrown(c, use)),
+        "profile": c.profile,
         "url": f"http://{c.address}:{c.port}",
         "image": c.image,
         "started": c.started or None,
