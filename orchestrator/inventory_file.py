@@ -71,13 +71,16 @@ def _gpu(gpu: _Gpu) -> Gpu:
 
 
 def _twice(found: _Inventory, tree: Tree) -> list[Problem]:
-    count = Counter(gpu.id for gpu in found.gpus)
+    ids = [gpu.id for gpu in found.gpus]
+    indexes = [gpu.index or str(at) for at, gpu in enumerate(found.gpus)]
     return [
         Problem(
-            tree.file, tree.line(("gpus", at, "id")), f"gpus.{at}.id", f"{gpu.id!r} is listed {count[gpu.id]} times"
+            tree.file, tree.line(("gpus", at, key)), f"gpus.{at}.{key}", f"{value!r} is listed {count[value]} times"
         )
-        for at, gpu in enumerate(found.gpus)
-        if count[gpu.id] > 1
+        for key, values in (("id", ids), ("index", indexes))
+        if (count := Counter(values))
+        for at, value in enumerate(values)
+        if count[value] > 1
     ]
 
 

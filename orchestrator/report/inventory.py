@@ -67,15 +67,15 @@ def inventory_yaml(host: Host) -> str:
     """The file that ``--inventory`` reads: what does not change from minute to minute, of the GPUs that can be used."""
     lines = [
         "schema_version: 1",
-        f"name: {quote(host.name)}",
-        f"docker: {quote(host.docker)}",
-        f"compose: {quote(host.compose)}",
+        f"name: {_text(host.name)}",
+        f"docker: {_text(host.docker)}",
+        f"compose: {_text(host.compose)}",
     ]
     gpus = host.usable_gpus
-    lines += [f"driver: {quote(host.driver)}", "gpus:" if gpus else "gpus: []"]
+    lines += [f"driver: {_text(host.driver)}", "gpus:" if gpus else "gpus: []"]
     for position, gpu in enumerate(gpus):
         total = "null" if gpu.total is None else str(gpu.total // MIB)
-        lines += [f"  - id: {quote(gpu.id)}", f"    name: {quote(gpu.name)}", f"    total_mib: {total}"]
+        lines += [f"  - id: {_text(gpu.id)}", f"    name: {_text(gpu.name)}", f"    total_mib: {total}"]
         lines += _details(gpu, position)
     return "\n".join(lines) + "\n"
 
@@ -84,12 +84,17 @@ def _details(gpu: Gpu, position: int) -> Iterator[str]:
     if gpu.reserved is not None:
         yield f"    reserved_mib: {-(-gpu.reserved // MIB)}"
     if gpu.index not in {"", str(position)}:
-        yield f"    index: {quote(gpu.index)}"
+        yield f"    index: {_text(gpu.index)}"
     if gpu.parent:
-        yield f"    parent: {quote(gpu.parent)}"
+        yield f"    parent: {_text(gpu.parent)}"
     if capability := _capability(gpu):
-        yield f"    compute_capability: {quote(capability)}"
+        yield f"    compute_capability: {_text(capability)}"
 
 
 def _capability(gpu: Gpu) -> str | None:
     return ".".join(map(str, gpu.compute_capability)) if gpu.compute_capability else None
+
+
+def _text(value: str) -> str:
+    """Quoted for our own reader, which takes a dollar as it is, unlike Compose."""
+    return quote(value).replace("$$", "$")

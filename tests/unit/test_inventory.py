@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import RequestError
+from orchestrator.errors import FileProblems, RequestError
 from orchestrator.inventory import GIB, MIB, Gpu, Host, Process, cuda_total
 from orchestrator.inventory_file import parse_inventory
 from orchestrator.report.inventory import inventory_json, inventory_text, inventory_yaml
@@ -134,6 +134,13 @@ def test_the_file_keeps_what_planning_needs_and_leaves_out_what_can_not_be_used(
         Gpu("MIG-a", "A card MIG 1g.5gb", 5 * GIB, None, index="1:0", parent="GPU-b", compute_capability=(8, 0)),
     )
     assert "gpus: []" in inventory_yaml(Host("here", (LOST,)))
+
+
+def test_an_index_in_the_file_is_one_gpus() -> None:
+    text = inventory_yaml(Host("here", (Gpu("GPU-a", "", 1, 1, index="1"), Gpu("GPU-b", "", 1, 1))))
+    with pytest.raises(FileProblems) as found:
+        parse_inventory("host.yaml", text.replace("total_mib: 0", "total_mib: 1"))
+    assert [problem.message for problem in found.value.problems] == ["'1' is listed 2 times"] * 2
 
 
 def test_a_plain_gpu_needs_three_lines_in_the_file() -> None:
