@@ -40,6 +40,7 @@ def apply(work: Work, world: World) -> Iterator[Event]:
         yield from _image(step, images, world)
     yield from _volumes(work, world)
     world.workspace.write(work.plan.project, dict(work.files))
+    yield from _together(work.plan.of("remove"), world)
     yield from _compose(work, world)
     yield from _together(work.plan.of("start", "restart"), world)
 

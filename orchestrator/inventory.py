@@ -83,14 +83,14 @@ class Host:
         return tuple(gpu for gpu in self.gpus if gpu.usable)
 
     def gpu(self, wanted: str) -> Gpu:
-        """The GPU with this id or index; RequestError names those that exist, or why this one can't be used."""
-        found = {gpu.index or str(position): gpu for position, gpu in enumerate(self.gpus)}
-        for index, gpu in found.items():
-            if wanted in (gpu.id, index):
-                if not gpu.usable:
-                    raise RequestError(f"GPU {wanted} on {self.name} can't be used", where=gpu.note)
-                return gpu
-        known = ", ".join(f"{index} ({gpu.id})" for index, gpu in found.items() if gpu.usable)
+        """The GPU with this id, else this index; RequestError names those that exist, or why this can't be used."""
+        indexes = {gpu.index or str(position): gpu for position, gpu in enumerate(self.gpus)}
+        found = {**indexes, **{gpu.id: gpu for gpu in self.gpus}}.get(wanted)
+        if found is not None and found.usable:
+            return found
+        if found is not None:
+            raise RequestError(f"GPU {wanted} on {self.name} can't be used", where=found.note)
+        known = ", ".join(f"{index} ({gpu.id})" for index, gpu in indexes.items() if gpu.usable)
         raise RequestError(
             f"there is no GPU {wanted!r} on {self.name}",
             hint=f"GPUs here: {known}" if known else f"this host has no usable GPU: {self.gpu_note or 'none found'}",

@@ -24,6 +24,10 @@ class _Gpu(_Part):
     id: Annotated[str, Field(pattern=rf"^{_ID}$")]
     name: str
     total_mib: Annotated[int, Field(ge=1)] | None
+    reserved_mib: Annotated[int, Field(ge=0)] | None = None
+    index: Annotated[str, Field(pattern=r"^[0-9]+(:[0-9]+)?$")] = ""
+    parent: Annotated[str, Field(pattern=rf"^({_ID})?$")] = ""
+    compute_capability: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] | None = None
 
 
 class _Inventory(_Part):
@@ -52,17 +56,31 @@ def parse_inventory(file: str, text: str) -> Host:
 
 def _gpu(gpu: _Gpu) -> Gpu:
     total = None if gpu.total_mib is None else gpu.total_mib * MIB
-    return Gpu(gpu.id, gpu.name, total, None, "" if total else "the inventory file gives no memory for it")
+    major, _, minor = (gpu.compute_capability or "").partition(".")
+    return Gpu(
+        gpu.id,
+        gpu.name,
+        total,
+        None,
+        "" if total else "the inventory file gives no memory for it",
+        index=gpu.index,
+        parent=gpu.parent,
+        reserved=None if gpu.reserved_mib is None else gpu.reserved_mib * MIB,
+        compute_capability=(int(major), int(minor)) if major else None,
+    )
 
 
 def _twice(found: _Inventory, tree: Tree) -> list[Problem]:
-    count = Counter(gpu.id for gpu in found.gpus)
+    ids = [gpu.id for gpu in found.gpus]
+    indexes = [gpu.index or str(at) for at, gpu in enumerate(found.gpus)]
     return [
         Problem(
-            tree.file, tree.line(("gpus", at, "id")), f"gpus.{at}.id", f"{gpu.id!r} is listed {count[gpu.id]} times"
+            tree.file, tree.line(("gpus", at, key)), f"gpus.{at}.{key}", f"{value!r} is listed {count[value]} times"
         )
-        for at, gpu in enumerate(found.gpus)
-        if count[gpu.id] > 1
+        for key, values in (("id", ids), ("index", indexes))
+        if (count := Counter(values))
+        for at, value in enumerate(values)
+        if count[value] > 1
     ]
 
 

@@ -12,8 +12,11 @@ import requests.exceptions
 from orchestrator.adapters.docker_socket import no_docker
 from orchestrator.adapters.endpoint import docker_host
 from orchestrator.errors import OrchestratorError
+from orchestrator.observation import LABEL
 
 _TIMEOUT = 120
+#: label of the containers that prepare volumes; they live for an instant
+_HELPER = f"{LABEL}helper"
 
 
 @contextmanager
@@ -55,6 +58,7 @@ class SdkActor:
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid)."""
         with _said("can't prepare the volumes"):
+            self._clear_helpers()
             mounts = {name: {"bind": f"/volumes/{name}", "mode": "rw"} for name in names}
             self._client.containers.run(
                 image,
@@ -65,8 +69,14 @@ class SdkActor:
                 network_mode="none",
                 cap_drop=["ALL"],
                 cap_add=["CHOWN"],
+                labels=[_HELPER],
                 remove=True,
             )
+
+    def _clear_helpers(self) -> None:
+        """Remove what earlier preparations left that were cut off."""
+        for left in self._client.api.containers(all=True, filters={"label": _HELPER}):
+            self._client.api.remove_container(left["Id"], force=True)
 
     def start(self, container: str) -> None:
         """Start a stopped container."""

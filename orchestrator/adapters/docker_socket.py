@@ -54,8 +54,8 @@ class SocketReader:
 
         ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest.
         """
-        listed = self._get("/containers/json?all=1")
-        ours = [c for c in listed if c["Labels"].get(LABEL + "schema") == SCHEMA]
+        listed = self._get("/containers/json?all=1", list)
+        ours = [c for c in listed if (c["Labels"] or {}).get(LABEL + "schema") == SCHEMA]
         known = {c["Id"] for c in ours}
         details = ((item, self._get(f"/containers/{item['Id']}/json", missing=None)) for item in ours)
         held = {p.port: p for c in listed for p in _ports(c)}
@@ -95,16 +95,22 @@ class SocketReader:
             return None
         return Image(found["Id"], (found.get("Config", {}).get("Labels") or {}).get(IMAGE_SOURCE_LABEL, ""))
 
-    def _get(self, path: str, **missing: None) -> Any:
+    def _get(self, path: str, shape: type = dict, **missing: None) -> Any:
         try:
             status, body = _ask(docker_socket(), path)
             if status < 400:
-                return json.loads(body)
-        except (OSError, ValueError) as error:
+                return _shaped(json.loads(body), shape)
+        except (OSError, ValueError, TypeError) as error:
             raise no_docker(error) from error
         if status == _NOT_FOUND and "missing" in missing:
             return None
         raise OrchestratorError(f"Docker refused {path}: {_message(body)}", where=docker_socket())
+
+
+def _shaped(found: object, shape: type) -> object:
+    if not isinstance(found, shape):
+        raise TypeError("the answer is not Docker's")
+    return found
 
 
 def _ask(where: str, path: str) -> tuple[int, bytes]:

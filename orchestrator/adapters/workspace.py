@@ -64,7 +64,7 @@ class StateFolder:
         """Volumes whose preparation was begun and never ended."""
         try:
             return frozenset((self._root / _PREPARING).read_text(encoding="utf-8").split())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return frozenset()
 
     @contextmanager
@@ -134,16 +134,28 @@ class StateFolder:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     """The lock file, shared by all users. First without O_CREAT, which sticky folders forbid for others' files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        os.fchmod(descriptor, 0o666)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _open(path)
+    except OSError as error:
+        raise OrchestratorError(
+            f"can't open the lock: {error.strerror or error}",
+            where=str(path),
+            hint=f"check its permissions, or name another folder in {STATE_VARIABLE}",
+        ) from error
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        os.fchmod(descriptor, 0o666)
+        return descriptor
 
 
 def write_atomically(path: Path, text: str) -> None:

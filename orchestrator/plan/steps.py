@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,7 +45,7 @@ class Desired:
 
 
 def steps(desired: Sequence[Desired], observation: Observation, unfinished: frozenset[str]) -> tuple[Step, ...]:
-    """Images and volumes first, then one step for each service, in the order given.
+    """Images and volumes first, then what a cut-off start left, then one step for each service, in the order given.
 
     ``unfinished``: volumes whose preparation was begun and never ended. Raises FitError where a foreign container has a
     name of ours.
@@ -61,6 +61,7 @@ def steps(desired: Sequence[Desired], observation: Observation, unfinished: froz
             Step("volume", name, "no such volume" if name not in observation.volumes else "its preparation was cut off")
             for name in volumes
         ),
+        *(step for d in desired for step in _leftovers(d, observation)),
         *(_service(d, owned.get(d.container), observation.images, rebuilt) for d in desired),
     )
 
@@ -73,6 +74,13 @@ def _refuse_foreign(desired: Sequence[Desired], observation: Observation) -> Non
             f"the container name {taken[0]} is taken by a container that is not ours ({foreign[taken[0]][:12]})",
             hint=f"rename or remove it ('docker rename {taken[0]} NEW'), or use another project with --project",
         )
+
+
+def _leftovers(want: Desired, observation: Observation) -> Iterator[Step]:
+    """Compose replaces a container by one that has another name until the old one is gone; its end may come between."""
+    for c in observation.containers:
+        if f"{c.project}-{c.service}" == want.container != c.name:
+            yield Step("remove", c.service, f"{c.name} was left by a replacement that was cut off", c.id)
 
 
 def _images(desired: Sequence[Desired], present: Mapping[str, Image]) -> tuple[Step, ...]:

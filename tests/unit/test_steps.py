@@ -46,6 +46,15 @@ def test_nothing_there() -> None:
     assert only() == Step("create", "phi-transformers", "no container")
 
 
+def test_what_a_cut_off_replacement_left_is_removed_first() -> None:
+    """Compose gives the new container another name until the old one is gone."""
+    left = replace(container("phi"), id="id-left", name="0123456789ab_orchestrator-phi-transformers", state="created")
+    remove, keep = todo(container("phi"), left)
+    assert (remove.kind, remove.subject, remove.target) == ("remove", "phi-transformers", "id-left")
+    assert keep.kind == "keep"
+    assert only(container("phi"), replace(left, project="another")).kind == "keep"
+
+
 def test_everything_there() -> None:
     assert only(container("phi")) == Step("keep", "phi-transformers", "nothing changed", "id-phi-transformers")
 

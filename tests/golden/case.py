@@ -1,0 +1,155 @@
+"""A golden case: a folder with what is given and what must come of it.
+
+Given: ``request.yaml`` (what is asked for), ``inventory.yaml`` (the host), and where wanted ``registry/*.yaml`` (entries
+of the user's), ``observation.json`` (foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was brought
+up earlier, with a ``registry/`` of its own). Expected: ``plan.txt`` and ``compose/*.yaml``, or ``error.txt``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator.adapters.library import Files
+from orchestrator.app.planning import rendered, select
+from orchestrator.app.up import Options, Screen, plan, up
+from orchestrator.errors import OrchestratorError
+from orchestrator.observation import Foreign, PortHolder
+from orchestrator.plan.request import Mode, Request
+from orchestrator.plan.steps import Plan
+from orchestrator.registry.tree import read
+from orchestrator.report.plan import plan_text
+from tests.fakes import FakeWorld
+
+GIVEN = ("request.yaml", "inventory.yaml", "observation.json", "registry/*.yaml")
+BEFORE = ("before/request.yaml", "before/registry/*.yaml")
+EXPECTED = ("plan.txt", "error.txt", "compose/*.yaml")
+
+
+class Asked(BaseModel):
+    """``request.yaml``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    about: str
+    verb: Literal["plan", "render"] = "plan"
+    models: list[str] = []
+    everything: bool = False
+    mode: Mode = "auto"
+    gpu: str = ""
+    port: int = 0
+    allow_unpinned: bool = False
+    explain: bool = False
+
+    def request(self) -> Request:
+        """As the command line would make it."""
+        return Request(
+            tuple(self.models),
+            mode=self.mode,
+            gpu=self.gpu,
+            port=self.port,
+            allow_unpinned=self.allow_unpinned,
+            move_ports=self.verb == "plan" and not self.port,
+            partial=self.verb == "render" and self.everything,
+        )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One folder."""
+
+    folder: Path
+
+    def wrong(self) -> list[str]:
+        """Why the folder is not a case; [] if it is one."""
+        files = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+        known = (*GIVEN, *BEFORE, *EXPECTED)
+        found = [f"{name} is not a file of a case" for name in files if not any(_match(name, k) for k in known)]
+        found += [f"{name} is missing" for name in ("request.yaml", "inventory.yaml") if name not in files]
+        if any(name.startswith("before/") for name in files) and "before/request.yaml" not in files:
+            found.append("before/request.yaml is missing")
+        return found
+
+    def expected(self) -> dict[str, str]:
+        """The expected files by name."""
+        paths = (path for path in self.folder.rglob("*") if path.is_file())
+        texts = {str(path.relative_to(self.folder)): path for path in paths}
+        return {n: p.read_text(encoding="utf-8") for n, p in texts.items() if any(_match(n, k) for k in EXPECTED)}
+
+    def actual(self) -> dict[str, str]:
+        """What the project makes of it now."""
+        try:
+            return self._made()
+        except OrchestratorError as error:
+            lines = [f"exit code {error.exit_code}", f"error: {error.what}"]
+            lines += [f"where: {error.where}"] if error.where else []
+            lines += [f"hint:  {error.hint}"] if error.hint else []
+            return {"error.txt": "\n".join(lines).replace(str(self.folder), "CASE") + "\n"}
+
+    def rewrite(self) -> None:
+        """Make what comes of it now the expected."""
+        for name in self.expected():
+            (self.folder / name).unlink()
+        for name, text in self.actual().items():
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).write_text(text, encoding="utf-8")
+
+    def _made(self) -> dict[str, str]:
+        world = self._world()
+        asked = _asked(self.folder / "request.yaml")
+        if asked.verb == "render":
+            return self._rendered(world, asked)
+        found = plan(world, asked.request(), self._options("registry"), everything=asked.everything)
+        text = plan_text(found.plan, found.placements, explain=asked.explain)
+        return {"plan.txt": text, **_documents(found.work.files)}
+
+    def _rendered(self, world: FakeWorld, asked: Asked) -> dict[str, str]:
+        specs = select(
+            world.library.registry(self._options("registry").registries),
+            asked.request().models,
+            everything=asked.everything,
+        )
+        host = world.library.inventory(self.folder / "inventory.yaml")
+        placements, files = rendered(world, asked.request(), specs, host)
+        warnings = tuple(w for p in placements.items for w in p.warnings)
+        text = plan_text(Plan("orchestrator", host.name, (), warnings), placements, explain=asked.explain)
+        text += "".join(f"left out: {error.what}\n" for error in placements.omitted)
+        return {"plan.txt": text, **_documents(files)}
+
+    def _options(self, registry: str) -> Options:
+        own = self.folder / registry
+        return Options((own,) if own.is_dir() else (), self.folder / "inventory.yaml")
+
+    def _world(self) -> FakeWorld:
+        """A fake world with what ``observation.json`` says, after what ``before/`` brought up."""
+        world = FakeWorld(library=Files())
+        path = self.folder / "observation.json"
+        seen: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        world.docker.foreign = tuple(Foreign(**one) for one in seen.pop("foreign", ()))
+        world.docker.listeners = tuple(PortHolder(**one) for one in seen.pop("ports", ()))
+        assert not seen, f"observation.json knows no {', '.join(seen)}"
+        earlier = self.folder / "before" / "request.yaml"
+        if earlier.exists():
+            screen = Screen(lambda _: None, lambda _: None, lambda _: True)
+            options = replace(self._options("before/registry"), wait=False)
+            up(world, _asked(earlier).request(), options, screen)
+        return world
+
+
+def _asked(path: Path) -> Asked:
+    return Asked.model_validate(read(str(path), path.read_text(encoding="utf-8")).data)
+
+
+def _documents(files: Mapping[str, str]) -> dict[str, str]:
+    return {f"compose/{name}": text for name, text in files.items() if name.endswith(".yaml")}
+
+
+def _match(name: str, pattern: str) -> bool:
+    """As a shell would: a star stays within its folder."""
+    return name.count("/") == pattern.count("/") and fnmatch(name, pattern)
