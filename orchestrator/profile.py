@@ -75,21 +75,21 @@ def parse(text: str) -> Profile | None:
     return Profile(int(context), int(sequences), limit, known, graphs == "on", int(gpus))
 
 
-def given_up(best: Profile, chosen: Profile) -> tuple[str, ...]:
-    """What the chosen profile has less of than the best one, in words."""
+def changes(old: Profile, new: Profile) -> tuple[str, ...]:
+    """What one profile has instead of another, in words."""
     words = []
-    if chosen.context < best.context:
-        words.append(f"context {chosen.context:,} instead of {best.context:,} tokens")
-    if chosen.sequences < best.sequences:
-        words.append(f"{chosen.sequences} instead of {best.sequences} full-length sequences")
-    if (chosen.pixels or 0) < (best.pixels or 0):
-        words.append(f"images of {_mega(chosen.pixels)} instead of {_mega(best.pixels)}")
-    if chosen.storage != best.storage:
-        words.append(f"weights in {chosen.storage} instead of {best.storage}")
-    if best.graphs and not chosen.graphs:
-        words.append("no CUDA graphs")
-    if chosen.gpus > best.gpus:
-        words.append(f"{chosen.gpus} GPUs instead of {best.gpus}")
+    if new.context != old.context:
+        words.append(f"context {new.context:,} instead of {old.context:,} tokens")
+    if new.sequences != old.sequences:
+        words.append(f"{new.sequences} instead of {old.sequences} full-length sequences")
+    if new.pixels != old.pixels:
+        words.append(f"images of {_mega(new.pixels)} instead of {_mega(old.pixels)}")
+    if new.storage != old.storage:
+        words.append(f"weights in {new.storage} instead of {old.storage}")
+    if new.graphs != old.graphs:
+        words.append("CUDA graphs" if new.graphs else "no CUDA graphs")
+    if new.gpus != old.gpus:
+        words.append(f"{new.gpus} instead of {old.gpus} GPUs")
     return tuple(words)
 
 

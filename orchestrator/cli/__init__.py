@@ -12,7 +12,7 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.context import Context
-from orchestrator.errors import Interrupted, OrchestratorError
+from orchestrator.errors import Interrupted, OrchestratorError, RequestError
 
 if TYPE_CHECKING:
     from orchestrator.ports import World
@@ -84,33 +84,35 @@ def run(arguments: Sequence[str], world: World | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = cli.main(list(arguments), prog_name="orchestrator", standalone_mode=False, obj=world)
-        return result if isinstance(result, int) else 0
-    except OrchestratorError as error:
-        _say(error.what, error.where, error.hint)
-        if "--verbose" in arguments:
-            raise
-        return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        _say(
-            error.format_message(),
-            "",
-            f"'{context.command_path} --help' explains" if context else "'orchestrator --help' explains",
-        )
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted", "", "'orchestrator status' shows what runs")
-        return Interrupted.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except Exception as error:  # noqa: BLE001 (a traceback is a bug, and so is this)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted", "", "'orchestrator status' shows what runs")
+        return Interrupted.exit_code
+    except Exception as error:
+        code = _explain(error)
         if "--verbose" in arguments:
             raise
-        _say(f"internal error: {type(error).__name__}: {error}", "", "this is a bug; --verbose shows where it happened")
-        return 1
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong; returns the exit code."""
+    match error:
+        case OrchestratorError():
+            _say(error.what, error.where, error.hint)
+            return error.exit_code
+        case click.ClickException():
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context else "orchestrator"
+            _say(error.format_message(), "", f"'{path} --help' explains")
+            return RequestError.exit_code
+    _say(f"internal error: {type(error).__name__}: {error}", "", "this is a bug; --verbose shows where it happened")
+    return OrchestratorError.exit_code
 
 
 def _say(what: str, where: str, hint: str) -> None:

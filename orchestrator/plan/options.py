@@ -11,7 +11,7 @@ from orchestrator.errors import FitError, RequestError
 from orchestrator.inventory import Host, gib
 from orchestrator.memory import Claim, bare_weights, claim, context_size, measured
 from orchestrator.plan.request import Request
-from orchestrator.profile import BEST, Profile, Rung, given_up, ladder
+from orchestrator.profile import Profile, Rung, changes, ladder
 from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Vllm
 
 Device = Literal["gpu", "cpu"]
@@ -19,8 +19,9 @@ Device = Literal["gpu", "cpu"]
 Measurements = Mapping[tuple[str, EngineName, str], int]
 #: below this much free memory on the best GPU the founding report prefers Transformers, above it vLLM where it may
 _SMALL_GPU = 6 * 10**9
-#: an engine that comes first counts more than any profile of the one after it
-_ENGINE_STEP = 10 * BEST
+#: What the second engine, and the second device, of a model cost in the unit of a profile's value: vLLM is worth about
+#: fewer bits and a few sequences, and gives way to Transformers before its profile is squeezed further
+_ENGINE_STEP, _DEVICE_STEP = 40, 200
 #: profiles of one engine that the packing has to choose from
 _MOST = 12
 
@@ -53,7 +54,7 @@ def options(
     found = [
         option
         for rank, name in enumerate(engines)
-        for option in _of_engine(spec, name, host, pinned, _ENGINE_STEP * (len(engines) - rank), known)
+        for option in _of_engine(spec, name, host, pinned, -_ENGINE_STEP * rank, known)
     ]
     if not found:
         raise _nowhere(spec, host, pinned)
@@ -69,7 +70,7 @@ def gain(chosen: Option, ways: Sequence[Option]) -> str:
     more = gib(max(0, way.claim.total - chosen.claim.total))
     if way.engine != chosen.engine:
         return f"{more} more would run it on {way.engine}"
-    return f"{more} more would buy: {', '.join(given_up(way.profile, chosen.profile)) or 'a better profile'}"
+    return f"{more} more would buy: {', '.join(changes(chosen.profile, way.profile)) or 'a better profile'}"
 
 
 def _of_engine(
@@ -78,14 +79,13 @@ def _of_engine(
     engine = spec.engine(name)
     assert engine is not None  # noqa: S101 (only engines of the entry are asked for)
     rungs = ladder(spec, engine)
-    warnings = _warnings(spec, name, engine)
+    warnings, best = _warnings(spec, name, engine), rungs[0].profile
     for rank, device in enumerate(engine.devices):
-        value = base - rank * 2 * BEST
+        value = base - rank * _DEVICE_STEP
         if device == "cpu" and not pinned:
-            yield Option(spec.name, name, "cpu", rungs[0].profile, rungs[0].profile, Claim(), value, (), warnings)
+            yield Option(spec.name, name, "cpu", best, best, Claim(), value + rungs[0].value, (), warnings)
         elif device == "gpu" and host.usable_gpus:
             for rung, size in _worth_having(spec, name, _fitting_group(rungs, pinned), host, known):
-                best = rungs[0].profile
                 yield Option(spec.name, name, "gpu", rung.profile, best, size, value + rung.value, pinned, warnings)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.inventory import gib
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Plan
-from orchestrator.profile import given_up
+from orchestrator.profile import changes
 from orchestrator.report.recommend import limits
 from orchestrator.report.table import table
 
@@ -33,7 +33,7 @@ def plan_text(plan: Plan, placements: Placements, *, explain: bool = False) -> s
 
 def _notes(p: Placement, *, explain: bool) -> Iterator[str]:
     """What was given up for want of memory, and what more memory would buy."""
-    lost = given_up(p.best, p.profile)
+    lost = changes(p.best, p.profile)
     if lost:
         yield f"{p.service}: {', '.join(lost)}"
     if p.gain and (lost or explain):
@@ -80,7 +80,7 @@ def _placement(p: Placement) -> dict[str, object]:
         "container": p.container,
         "gpus": list(p.gpus),
         "profile": str(p.profile),
-        "given_up": list(given_up(p.best, p.profile)),
+        "given_up": list(changes(p.best, p.profile)),
         "claim_bytes": p.claim.total,
         "claim": [{"label": line.label, "bytes": line.size, "source": line.source} for line in p.claim.lines],
         "address": p.address,

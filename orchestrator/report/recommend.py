@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from orchestrator.inventory import Host, gib
 from orchestrator.plan.advice import Advice
-from orchestrator.profile import Profile, given_up
+from orchestrator.profile import Profile, changes
 from orchestrator.report.table import table
 
 _HEADER = ("", "MODEL", "ENGINE", "CLAIM", "LIMITS", "REMARK")
@@ -64,7 +64,7 @@ def recommend_json(advice: Sequence[Advice], host: Host) -> dict[str, object]:
                 "missing_bytes": a.missing,
                 "claim_bytes": a.option.claim.total,
                 "profile": str(a.option.profile),
-                "given_up": list(given_up(a.option.best, a.option.profile)),
+                "given_up": list(changes(a.option.best, a.option.profile)),
             }
             for a in advice
         ],
