@@ -32,7 +32,7 @@ def _row(a: Advice) -> tuple[str, ...]:
         a.engine,
         claim,
         limits(option.profile),
-        "; ".join(given_up(option.best, option.profile)),
+        "; ".join(changes(option.best, option.profile)),
     )
 
 
