@@ -14,6 +14,11 @@ from itertools import groupby
 from orchestrator.plan.packing.gather import Budget, make_room
 from orchestrator.plan.packing.load import Load, Problem
 
+#: steps of trying one item instead of another
+SWAP = 40
+#: packings from scratch with what was missing coming first
+ROUNDS = 12
+
 
 def place(problem: Problem, budget: Budget) -> Load:
     """A packing that places as many items as it can, those of higher priority first."""
@@ -53,6 +58,23 @@ def _level(load: Load, level: Sequence[int], budget: Budget) -> Load:
         return best
     best = _leave_out(best, set(load.at), level, budget)
     repair(best, [item for item in level if item not in best.at], budget)
+    return _missing_first(best, set(load.at), level, budget)
+
+
+def _missing_first(best: Load, kept: set[int], level: Sequence[int], budget: Budget) -> Load:
+    """The best packing found from scratch when what was missing the last time comes first."""
+    problem = best.problem
+    load = best
+    order = sorted(kept.union(level), key=problem.harder)
+    for _ in range(ROUNDS):
+        missing = {item for item in order if item not in load.at}
+        if not missing or not budget.spend(40 * len(order)):
+            break
+        order.sort(key=lambda item: item not in missing)
+        load = Load(problem)
+        fill(load, order)
+        if kept <= load.at.keys() and len(load.at) > len(best.at):
+            best = load
     return best
 
 
@@ -83,32 +105,29 @@ def repair(load: Load, missing: Sequence[int], budget: Budget) -> None:
         item = waiting.pop(0)
         if make_room(load, item, budget):
             continue
-        larger = _instead(load, item)
+        larger = _instead(load, item, budget)
         if larger is None:
             break
         waiting = sorted([*waiting, larger], key=load.problem.least)
 
 
-def _instead(load: Load, item: int) -> int | None:
+def _instead(load: Load, item: int, budget: Budget) -> int | None:
     """Puts an item in the place of the largest one of its priority that is larger; returns that one."""
     problem = load.problem
-    priority = problem.items[item].priority
-    best = None
-    for option in problem.options[item]:
-        for other, (now, bins) in load.at.items():
-            gain = now.total - option.total
-            if (
-                gain > 0
-                and (best is None or (gain, -other) > best[0])
-                and problem.items[other].priority == priority
-                and option.width == now.width == 1
-                and option.allows(bins[0])
-                and load.left[bins[0]] + now.size >= option.size
-            ):
-                best = (gain, -other), option, bins
-    if best is None:
-        return None
-    (_, other), option, bins = best
-    load.take(-other)
-    load.put(item, option, bins)
-    return -other
+    least, priority = problem.options[item][0].total, problem.items[item].priority
+    larger = [
+        (-option.total, other)
+        for other, (option, _) in load.at.items()
+        if option.total > least and problem.items[other].priority == priority
+    ]
+    for size, other in sorted(larger):
+        if not budget.spend(SWAP):
+            break
+        before, where = load.take(other)
+        for option in problem.options[item]:
+            bins = load.find(option) if option.total < -size else None
+            if bins is not None:
+                load.put(item, option, bins)
+                return other
+        load.put(other, before, where)
+    return None

@@ -69,15 +69,18 @@ Score = tuple[tuple[int, ...], int, int, Fraction, int]
 
 def score(items: Sequence[Item], bins: Sequence[Bin], chosen: Packing, strategy: Strategy) -> Score:
     """How good a packing of these items is. Only scores of the same items, GPUs and strategy can be compared."""
-    group = {b.id: b.group for b in bins}
     placed = {item.name: item.priority for item in items if item.name in chosen}
     levels = sorted({item.priority for item in items}, reverse=True)
     counts = tuple(sum(priority == level for priority in placed.values()) for level in levels)
     value = sum(c.way.value for c in chosen.values())
-    split = sum(len({group[b] for b in c.bins}) > 1 for c in chosen.values())
     used = loads(chosen)
-    cost = Fraction(len(used)) if strategy == "pack" else _largest_share(bins, used)
-    return counts, value, -split, -cost, -sum(used.values())
+    cost = Fraction(len(used)) if strategy == "pack" else largest_share(bins, used)
+    return counts, value, -splits(chosen, {b.id: b.group for b in bins}), -cost, -sum(used.values())
+
+
+def splits(chosen: Packing, group: Mapping[str, str]) -> int:
+    """The tensor-parallel models whose GPUs are of several groups."""
+    return sum(len({group[b] for b in c.bins}) > 1 for c in chosen.values())
 
 
 def loads(chosen: Packing) -> dict[str, int]:
@@ -89,5 +92,6 @@ def loads(chosen: Packing) -> dict[str, int]:
     return used
 
 
-def _largest_share(bins: Sequence[Bin], used: Mapping[str, int]) -> Fraction:
+def largest_share(bins: Sequence[Bin], used: Mapping[str, int]) -> Fraction:
+    """The largest part of a GPU's room that is taken."""
     return max((Fraction(used[b.id], b.room) for b in bins if used.get(b.id, 0)), default=Fraction(0))
