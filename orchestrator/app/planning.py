@@ -65,9 +65,7 @@ def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tup
     if everything and names:
         raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
     if not everything and not names:
-        raise RequestError(
-            "no model named", hint="name one or more; 'orchestrator models list' shows them"
-        )
+        raise RequestError("no model named", hint="name one or more; 'orchestrator models list' shows them")
     return tuple(registry.models.values()) if everything else registry.select(names)
 
 
