@@ -1,8 +1,8 @@
 """A golden case: a folder with what is given and what must come of it.
 
-Given: ``request.yaml`` (what is asked for), ``inventory.yaml`` (the host), and where wanted ``registry/*.yaml`` (entries
-of the user's), ``observation.json`` (foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was brought
-up earlier, with a ``registry/`` of its own). Expected: ``plan.txt`` and ``compose/*.yaml``, or ``error.txt``.
+Given: ``request.yaml`` (what is asked for), ``inventory.yaml`` (the host), and where wanted ``registry/*.yaml`` (a
+user's entries), ``observation.json`` (foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was
+brought up earlier, with a ``registry/`` of its own). Expected: ``plan.txt`` and ``compose/*.yaml``, or ``error.txt``.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def test_a_whole_service_on_a_gpu() -> None:
     assert found["read_only"] is True
     assert found["cap_drop"] == ["ALL"]
     assert found["restart"] == "unless-stopped"
-    assert found["healthcheck"]["test"] == ["CMD", "python3", "/opt/orchestrator/gate", "health"]
+    check = found["healthcheck"]["test"]
+    assert (check[:2], check[-2:]) == (["CMD", "python3"], ["/opt/orchestrator/gate", "health"])
     labels = found["labels"]
     assert labels[f"{LABEL}gpus"] == "GPU-a"
     assert labels[f"{LABEL}claim"] == str(5 << 30)
