@@ -25,6 +25,8 @@ _GRAPHS = int(0.3 * GIB)
 _NON_TORCH, _NON_TORCH_GROUP = int(0.15 * GIB), int(0.6 * GIB)
 #: what vLLM itself keeps back when it proposes a cache size
 _MARGIN = 150 * MIB
+#: tokens of one block of vLLM's cache, of which it keeps one empty (KV/token x context + one block has to fit)
+_BLOCK = 16
 _WIDTH: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 #: words for a storage, and where its size comes from
 _STORED: dict[Storage, tuple[str, str]] = {
@@ -88,7 +90,7 @@ def claim(spec: ModelSpec, name: EngineName, profile: Profile, context: int) -> 
     engine = spec.engine(name)
     if engine is None:
         raise ValueError(f"{spec.name} has no engine {name}")
-    cache = _cache(spec, engine, profile)
+    cache = _cache(spec, engine, profile, blocks=name == "vllm")
     lines = [_weights(spec, engine, profile), cache]
     lines += _vllm(spec, profile) if name == "vllm" else _transformers(spec, engine, profile, cache.size)
     lines.append(Line("CUDA context", context, "per process; 0.3-0.55 GiB reported up to 80 GB"))
@@ -123,11 +125,15 @@ def _weights(spec: ModelSpec, engine: Engine, profile: Profile) -> Line:
     return Line(f"weights, {label}", size, f"{spec.parameters.total:,} parameters, {source}{share}")
 
 
-def _cache(spec: ModelSpec, engine: Engine, profile: Profile) -> Line:
-    """A group divides the KV heads; a head is never divided."""
-    per_token = kv_per_token(spec, engine) // min(profile.gpus, spec.architecture.kv_heads)
-    size = per_token * profile.context * profile.sequences
-    return Line("KV cache", size, f"{per_token:,} bytes x {profile.context:,} tokens x {profile.sequences} sequences")
+def _cache(spec: ModelSpec, engine: Engine, profile: Profile, *, blocks: bool) -> Line:
+    """A group divides the KV heads; a head is never divided. ``blocks``: vLLM's, the last of a sequence being whole."""
+    heads = spec.architecture.kv_heads
+    per_token = kv_per_token(spec, engine) // heads * -(-heads // profile.gpus)
+    source = f"{per_token:,} bytes x {profile.context:,} tokens x {profile.sequences} sequences"
+    if not blocks:
+        return Line("KV cache", per_token * profile.context * profile.sequences, source)
+    tokens = -(-profile.context // _BLOCK) * _BLOCK * profile.sequences + _BLOCK
+    return Line("KV cache", per_token * tokens, f"{source}, in blocks of {_BLOCK} and one block more")
 
 
 def _activation(spec: ModelSpec, profile: Profile) -> int:

@@ -12,6 +12,7 @@ from orchestrator.inventory import GIB, Gpu, Host
 from orchestrator.memory import Claim, Line
 from orchestrator.observation import Container, Gate
 from orchestrator.plan.placement import Placement
+from orchestrator.profile import Profile
 from orchestrator.registry.spec import EngineName, ModelSpec
 from tests.templates import TEXTS
 
@@ -82,10 +83,26 @@ def claim(gib: float = 1.0) -> Claim:
     return Claim((Line("weights", int(gib * GIB), "a test"),)) if gib else Claim()
 
 
+#: what an entry of ``spec`` asks for
+PROFILE = Profile(2048, 1, None, "16bit")
+
+
 def placement(model: str = "phi", engine: EngineName = "transformers", **changes: Any) -> Placement:
-    """A placement on the CPU, or on the GPU given."""
-    on = changes.pop("gpu", None)
-    base = Placement("orchestrator", model, engine, "gpu" if on else "cpu", on, Claim(), "127.0.0.1", 25000)
+    """A placement on the CPU, or on the GPUs given, with the profile that ``spec`` asks for."""
+    one = changes.pop("gpu", None)
+    on = changes.pop("on", (one,) if one else ())
+    base = Placement(
+        project="orchestrator",
+        model=model,
+        engine=engine,
+        device="gpu" if on else "cpu",
+        on=on,
+        profile=PROFILE,
+        best=PROFILE,
+        claim=Claim(),
+        address="127.0.0.1",
+        port=25000,
+    )
     return replace(base, **changes)
 
 

@@ -7,7 +7,7 @@ noted in ``World.log``, in order, so that a test can say "nothing was started".
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, Image, built_image
 from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.evidence import Fingerprint, Measurement, Use
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
 from orchestrator.observation import Image as LocalImage
@@ -229,6 +230,8 @@ class FakeCompose:
             port=int(labels["port"]),
             command=tuple(found["command"]),
             started=1000.0,
+            profile=labels["profile"],
+            best=labels["best"],
         )
 
 
@@ -259,13 +262,19 @@ class FakeBuilder:
 
 @dataclass
 class FakeGpus:
-    """GpuReader."""
+    """GpuReader. ``held``: what containers, and processes in none, hold of the GPUs."""
 
     gpus: tuple[Gpu, ...] = ()
     note: str = "NVML: no driver"
+    driver: str = "550.1"
+    held: tuple[Use, ...] = ()
 
     def read(self) -> tuple[tuple[Gpu, ...], str, str]:
-        return self.gpus, "550.1" if self.gpus else "", "" if self.gpus else self.note
+        return self.gpus, self.driver if self.gpus else "", "" if self.gpus else self.note
+
+    def uses(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Use, ...]:
+        ids = {gpu.id for gpu in gpus}
+        return tuple(use for use in self.held if use.gpu in ids)
 
 
 @dataclass
@@ -300,6 +309,7 @@ class FakeWorkspace:
     has_token: bool = False
     busy: OrchestratorError | None = None
     locked: bool = False
+    measured: dict[Fingerprint, Measurement] = field(default_factory=dict)
 
     def folder(self, project: str) -> Path:
         return Path("/state") / project
@@ -326,6 +336,12 @@ class FakeWorkspace:
         self.marked = frozenset(names)
         yield
         self.marked = frozenset()
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        return tuple(self.measured.values())
+
+    def record(self, measurements: Sequence[Measurement]) -> None:
+        self.measured |= {m.fingerprint: m for m in measurements}
 
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:
