@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.inventory import GIB, Gpu
+from orchestrator.memory import Claim, Line
+from orchestrator.memory import claim as computed
 from orchestrator.plan.commands import engine_command
-from orchestrator.registry.spec import ModelSpec
-from tests.builders import claim, gpu, placement, spec
+from orchestrator.profile import Profile, ladder
+from orchestrator.registry.spec import EngineName, ModelSpec
+from tests.builders import PROFILE, claim, gpu, placement, spec
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def vllm(entry: ModelSpec, card_gib: float = 24, gib: float = 6) -> tuple[str, ...]:
-    return engine_command(entry, placement(engine="vllm", gpu=gpu(total=card_gib), claim=claim(gib)))
+def best(entry: ModelSpec, engine: EngineName) -> Profile:
+    """What the entry asks for."""
+    known = entry.engine(engine)
+    return ladder(entry, known)[0].profile if known else PROFILE
 
 
-def transformers(entry: ModelSpec) -> tuple[str, ...]:
-    return engine_command(entry, placement())
+def vllm(entry: ModelSpec, card: Gpu | None = None, gib: float = 6, **profile: Any) -> tuple[str, ...]:
+    chosen = replace(best(entry, "vllm"), **profile)
+    on = (card or replace(gpu(), reserved=0),) * chosen.gpus
+    return engine_command(entry, placement(engine="vllm", on=on, claim=claim(gib), profile=chosen))
+
+
+def transformers(entry: ModelSpec, **placed: Any) -> tuple[str, ...]:
+    return engine_command(entry, placement(**{"profile": best(entry, "transformers"), **placed}))
 
 
 def after(command: tuple[str, ...], flag: str) -> str:
@@ -35,11 +54,54 @@ def test_vllm() -> None:
 
 @pytest.mark.parametrize(("card", "share"), [(24, "0.250"), (80, "0.075"), (7, "0.858"), (6, "0.990"), (5, "0.990")])
 def test_vllm_s_share_is_rounded_up_and_never_the_whole_card(card: float, share: str) -> None:
-    assert after(vllm(spec(vllm={}), card), "--gpu-memory-utilization") == share
+    assert after(vllm(spec(vllm={}), replace(gpu(total=card), reserved=0)), "--gpu-memory-utilization") == share
 
 
-def test_vllm_before_0_11_gets_no_cache_size() -> None:
-    assert "--kv-cache-memory-bytes" not in vllm(spec(vllm={"image": "vllm/vllm-openai:v0.10.2"}))
+def test_vllm_s_share_is_of_what_cuda_counts() -> None:
+    """CUDA leaves out what the driver reserves; where that is not told, a little more."""
+    reserves = replace(gpu(total=26), reserved=2 * GIB)
+    assert after(vllm(spec(vllm={}), reserves), "--gpu-memory-utilization") == "0.250"
+    assert after(vllm(spec(vllm={}), gpu()), "--gpu-memory-utilization") == "0.257"
+
+
+@given(st.integers(1, 200 * GIB), st.integers(4, 192), st.integers(0, GIB))
+def test_vllm_is_never_given_less_than_its_claim(size: int, card: int, context: int) -> None:
+    """But for the context, which is there before vLLM looks; what fits leaves the margin of one percent anyway."""
+    on = gpu(total=card)
+    size = min(size, on.cuda_total or 0)
+    whole = Claim((Line("a", size, "b"), Line("CUDA context", context, "c")), outside=context)
+    found = engine_command(spec(vllm={}), placement(engine="vllm", gpu=on, claim=whole))
+    share = Decimal(after(found, "--gpu-memory-utilization"))
+    assert on.cuda_total
+    assert share * on.cuda_total >= size or share == Decimal("0.990")
+    assert (share - Decimal("0.001")) * on.cuda_total < size
+
+
+def test_vllm_s_cache_has_the_bytes_that_the_claim_counts() -> None:
+    entry = spec(vllm={"max_num_seqs": 4})
+    profile = Profile(1024, 2, None, "16bit")
+    found = computed(entry, "vllm", profile, GIB // 2)
+    command = engine_command(entry, placement(engine="vllm", gpu=gpu(), claim=found, profile=profile))
+    assert after(command, "--kv-cache-memory-bytes") == str((2 * 1024 + 16) * 2 * 2 * 2 * 32 * 2)
+    assert after(command, "--max-model-len") == "1024"
+    assert after(command, "--max-num-seqs") == "4", "shorter ones may be more than those of full length"
+
+
+@pytest.mark.parametrize(
+    ("image", "has"),
+    [
+        ("vllm/vllm-openai:v0.10.2", False),
+        ("vllm/vllm-openai:v0.9.1", False),
+        ("vllm/vllm-openai:v0.11.0", True),
+        ("vllm/vllm-openai:v0.33.0", True),
+        ("vllm/vllm-openai:latest", True),
+        ("localhost:5000/vllm@sha256:" + "a" * 64, True),
+    ],
+)
+def test_the_cache_size_is_told_to_a_vllm_that_knows_the_flag(image: str, has: bool) -> None:
+    found = vllm(spec(vllm={"image": image}))
+    assert ("--kv-cache-memory-bytes" in found) is has
+    assert "--gpu-memory-utilization" in found, "it is checked at the start in every version"
 
 
 def test_vllm_on_a_card_whose_memory_can_not_be_read_gets_no_share() -> None:
@@ -47,8 +109,39 @@ def test_vllm_on_a_card_whose_memory_can_not_be_read_gets_no_share() -> None:
     assert "--gpu-memory-utilization" not in found
 
 
+def test_vllm_of_a_smaller_profile() -> None:
+    entry = spec(vllm={"storages": ["16bit", "fp8"], "max_num_seqs": 4})
+    assert "--quantization" not in vllm(entry)
+    assert "--enforce-eager" not in vllm(entry)
+    assert "--tensor-parallel-size" not in vllm(entry)
+    small = vllm(entry, context=512, storage="fp8", graphs=False, gpus=2)
+    assert after(small, "--quantization") == "fp8"
+    assert "--enforce-eager" in small
+    assert after(small, "--tensor-parallel-size") == "2"
+    assert after(small, "--max-model-len") == "512"
+
+
+def test_vllm_converts_to_fp8_where_the_entry_prefers_it() -> None:
+    for storages, expected in ((["fp8", "16bit"], True), (["16bit", "fp8"], False)):
+        assert ("--quantization" in vllm(spec(vllm={"storages": storages}))) is expected
+
+
+def test_the_limit_on_pixels_joins_the_processor_s_other_arguments() -> None:
+    flags = {"mm-processor-kwargs": '{"min_pixels":3136,"max_pixels":800000}'}
+    entry = spec(images={"max_pixels": 800_000, "tokens": 1000}, vllm={"flags": flags})
+    assert json.loads(after(vllm(entry, pixels=400_000), "--mm-processor-kwargs")) == {
+        "min_pixels": 3136,
+        "max_pixels": 400_000,
+    }
+    bare = spec(images={"max_pixels": 800_000, "tokens": 1000}, vllm={})
+    assert after(vllm(bare, pixels=400_000), "--mm-processor-kwargs") == '{"max_pixels":400000}'
+    crops = spec(vllm={"flags": {"mm-processor-kwargs": '{"num_crops":16}'}})
+    assert after(vllm(crops), "--mm-processor-kwargs") == '{"num_crops":16}'
+
+
 def test_transformers() -> None:
-    assert transformers(spec(images={"max_pixels": 200704}, prompt={"stop": ["</s>", "--x"]})) == (
+    entry = spec(images={"max_pixels": 200704}, prompt={"stop": ["</s>", "--x"]})
+    assert transformers(entry) == (
         *("python3", "-m", "server", "--model", "owner/phi", "--served-name", "phi", "--family", "phi3-vision"),
         *("--host", "0.0.0.0", "--port", "8000", "--device", "cpu", "--dtype", "bfloat16"),
         *("--quantisation", "none", "--max-model-len", "2048", "--max-images", "1", "--max-pixels", "200704"),
@@ -56,16 +149,20 @@ def test_transformers() -> None:
     )
 
 
-def test_vllm_converts_to_fp8_where_the_entry_prefers_it() -> None:
-    for storages, expected in ((["fp8", "16bit"], True), (["16bit", "fp8"], False)):
-        found = engine_command(spec(vllm={"storages": storages}), placement(engine="vllm"))
-        assert ("--quantization" in found) is expected
-
-
 def test_transformers_on_a_gpu() -> None:
-    found = engine_command(spec(transformers={"storages": ["int8"]}), placement(gpu=gpu(), claim=claim()))
+    found = transformers(spec(transformers={"storages": ["int8"]}), gpu=gpu(), claim=claim())
     assert after(found, "--device") == "cuda"
     assert after(found, "--quantisation") == "int8"
+
+
+def test_transformers_caps_itself_at_its_claim_without_the_context() -> None:
+    profile = Profile(1024, 1, 100352, "16bit")
+    found = computed(spec(), "transformers", profile, GIB // 2)
+    command = transformers(spec(), gpu=gpu(), claim=found, profile=profile)
+    assert after(command, "--gpu-memory-bytes") == str(found.total - GIB // 2)
+    assert after(command, "--max-model-len") == "1024"
+    assert after(command, "--max-pixels") == "100352"
+    assert "--gpu-memory-bytes" not in transformers(spec())
 
 
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
@@ -103,4 +200,4 @@ def test_flags_of_the_entry_are_sorted_and_typed() -> None:
 
 def test_an_engine_that_the_entry_lacks_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="no engine vllm"):
-        vllm(spec())
+        engine_command(spec(), placement(engine="vllm"))

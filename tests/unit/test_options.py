@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import FitError, OrchestratorError, RequestError
-from orchestrator.plan.options import options, refuse_unpinned
+from orchestrator.inventory import GIB, Host
+from orchestrator.plan.options import Measurements, Option, gain, refuse_unpinned
+from orchestrator.plan.options import options as every_option
 from orchestrator.plan.request import Mode, Request, check_project
 from orchestrator.registry.spec import EngineName, ModelSpec
 from tests.builders import gpu, host, spec
@@ -15,9 +17,24 @@ NOT_ALLOWED = {"report": {"allowed": False}}
 IMPOSSIBLE = {"possible": False, "problems": [{"text": "it dies", "source": "run"}]}
 
 
+def options(
+    entry: ModelSpec,
+    request: Request,
+    on: Host,
+    keep: EngineName | None = None,
+    known: Measurements | None = None,
+) -> tuple[Option, ...]:
+    return every_option(entry, request, on, keep, known or {})
+
+
+def first(found: tuple[Option, ...]) -> list[Option]:
+    """The best option of each engine and device."""
+    return [o for at, o in enumerate(found) if (o.engine, o.device) not in {(p.engine, p.device) for p in found[:at]}]
+
+
 def engines(entry: ModelSpec, mode: Mode = "auto", free: float = 24, keep: EngineName | None = None) -> list[str]:
     found = options(entry, Request((entry.name,), mode=mode), host(gpu(free=free)), keep)
-    return [option.engine for option in found]
+    return [option.engine for option in first(found)]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +57,9 @@ def test_below_6_gb_transformers_comes_first() -> None:
 
 def test_what_the_report_does_not_allow_runs_on_request_with_a_warning() -> None:
     entry = spec(vllm=NOT_ALLOWED, transformers={})
-    (option,) = options(entry, Request(("phi",), mode="vllm"), host(gpu()))
-    assert option.engine == "vllm"
-    assert "the founding report does not allow vllm" in option.warnings[0]
+    found = options(entry, Request(("phi",), mode="vllm"), host(gpu()))
+    assert {option.engine for option in found} == {"vllm"}
+    assert all("the founding report does not allow vllm" in option.warnings[0] for option in found)
 
 
 @pytest.mark.parametrize("entry", [BOTH, spec(vllm=NOT_ALLOWED, transformers={})])
@@ -84,11 +101,13 @@ def test_devices_in_the_entry_s_order() -> None:
 def test_a_named_gpu_leaves_no_other_choice() -> None:
     entry = spec(transformers={"devices": ["cpu", "gpu"]})
     two = host(gpu("GPU-a"), gpu("GPU-b"))
-    assert [(o.device, o.pinned) for o in options(entry, Request(("phi",), gpu="1"), two)] == [("gpu", "GPU-b")]
-    assert [o.pinned for o in options(entry, Request(("phi",), gpu="GPU-a"), two)] == ["GPU-a"]
+    assert [(o.device, o.pinned) for o in options(entry, Request(("phi",), gpu="1"), two)] == [
+        ("gpu", ("GPU-b",))
+    ]
+    assert [o.pinned for o in options(entry, Request(("phi",), gpu="GPU-a"), two)] == [("GPU-a",)]
 
 
-@pytest.mark.parametrize("wanted", ["2", "-1", "GPU-z", "gpu-a", "0,1"])
+@pytest.mark.parametrize("wanted", ["2", "-1", "GPU-z", "gpu-a", "0,2", "0 1"])
 def test_a_gpu_that_does_not_exist(wanted: str) -> None:
     with pytest.raises(RequestError, match="there is no GPU") as caught:
         options(spec(), Request(("phi",), gpu=wanted), host(gpu("GPU-a"), gpu("GPU-b")))

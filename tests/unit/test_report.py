@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.errors import FitError
 from orchestrator.inventory import GIB
 from orchestrator.observation import Gate
 from orchestrator.plan.placement import Placements
 from orchestrator.plan.steps import Plan, Step
+from orchestrator.profile import Profile
 from orchestrator.report.inventory import inventory_json, inventory_text
 from orchestrator.report.models import model_text, models_table
 from orchestrator.report.plan import plan_json, plan_text, steps_text
 from orchestrator.report.status import remark, status_json, status_table, uptime
 from orchestrator.report.table import table
-from tests.builders import claim, container, gpu, host, placement, spec
+from tests.builders import PROFILE, claim, container, gpu, host, placement, spec
 
 PLAN = Plan("orchestrator", "here", (Step("create", "phi-vllm", "no container", "id"),), ("phi: mind this",))
+SMALL = Profile(1024, 1, None, "fp8")
 PLACED = Placements((placement(engine="vllm", gpu=gpu(), claim=claim(5)),))
+SQUEEZED = placement(engine="vllm", gpu=gpu(), claim=claim(5), profile=SMALL, gain="1.00 GiB more would buy: more")
 
 
 def test_a_table_is_aligned_and_leaves_out_empty_columns() -> None:
@@ -37,8 +42,8 @@ def test_no_line_of_a_table_ends_in_blanks(rows: list[list[str]]) -> None:
 def test_a_plan_as_text() -> None:
     assert plan_text(PLAN, PLACED) == (
         "Plan for project orchestrator on here\n"
-        "  SERVICE   ENGINE  ON              CLAIM     ADDRESS\n"
-        "  phi-vllm  vllm    A card (GPU-a)  5.00 GiB  127.0.0.1:25000\n"
+        "  SERVICE   ENGINE  ON              CLAIM     LIMITS                   ADDRESS\n"
+        "  phi-vllm  vllm    A card (GPU-a)  5.00 GiB  2,048 tokens x 1, 16bit  127.0.0.1:25000\n"
         "\n"
         "  create  phi-vllm  no container\n"
         "warning: phi: mind this\n"
@@ -65,15 +70,52 @@ def test_a_plan_as_json() -> None:
                 "service": "phi-vllm",
                 "container": "orchestrator-phi-vllm",
                 "gpus": ["GPU-a"],
+                "profile": "context=2048 sequences=1 pixels=- weights=16bit graphs=on gpus=1",
+                "given_up": [],
                 "claim_bytes": 5 * GIB,
                 "claim": [{"label": "weights", "bytes": 5 * GIB, "source": "a test"}],
                 "address": "127.0.0.1",
                 "port": 25000,
             }
         ],
+        "left_out": [],
         "steps": [{"kind": "create", "subject": "phi-vllm", "cause": "no container"}],
         "warnings": ["phi: mind this"],
     }
+
+
+def test_a_plan_says_what_was_given_up_and_what_more_memory_buys() -> None:
+    text = plan_text(PLAN, Placements((SQUEEZED,)))
+    assert "5.00 GiB  1,024 tokens x 1, fp8  127" in text
+    assert (
+        "note: phi-vllm: context 1,024 instead of 2,048 tokens, weights in fp8 instead of 16bit\n"
+        "note: phi-vllm: 1.00 GiB more would buy: more\n"
+    ) in text
+    (shown,) = cast("list[dict[str, object]]", plan_json(PLAN, Placements((SQUEEZED,)))["placements"])
+    assert shown["given_up"] == ["context 1,024 instead of 2,048 tokens", "weights in fp8 instead of 16bit"]
+
+
+def test_what_a_better_profile_needs_is_told_on_request_where_nothing_was_given_up() -> None:
+    full = replace(SQUEEZED, profile=PROFILE)
+    assert "more would buy" not in plan_text(PLAN, Placements((full,)))
+    assert "note: phi-vllm: 1.00 GiB more would buy" in plan_text(PLAN, Placements((full,)), explain=True)
+
+
+def test_a_partial_plan_names_what_was_left_out() -> None:
+    apart = placement("b", engine="vllm", gpu=gpu(), claim=claim(9), fleet=False)
+    placed = Placements((*PLACED.items, apart), (FitError("c does not fit on here"),))
+    text = plan_text(PLAN, placed)
+    assert "left out: b-vllm does not fit beside the others; alone it would, with 2,048 tokens x 1, 16bit\n" in text
+    assert text.endswith("left out: c does not fit on here\n")
+    assert text.count("b-vllm") == 1
+    assert plan_json(PLAN, placed)["left_out"] == ["b-vllm", "c does not fit on here"]
+
+
+def test_a_group_of_gpus_is_named_whole() -> None:
+    two = placement(engine="vllm", on=(gpu("GPU-a"), gpu("GPU-b")), profile=replace(PROFILE, gpus=2, graphs=False))
+    text = plan_text(PLAN, Placements((two,)))
+    assert "A card (GPU-a) + A card (GPU-b)" in text
+    assert "2,048 tokens x 1, 16bit, no graphs, 2 GPUs" in text
 
 
 def test_steps_alone() -> None:
@@ -97,7 +139,7 @@ def test_remarks_say_why(changes: dict[str, Any], text: str) -> None:
 
 def test_status_as_a_table() -> None:
     long = container("b", "vllm", gpus=("GPU-0123456789abcdef",), claim=5 * GIB, port=25001)
-    text = status_table([container("a"), long], 1000.0 + 7300, {"id-a-transformers": "answered in 0.2 s"})
+    text = status_table([container("a"), long], 1000.0 + 7300, {"id-a-transformers": "answered in 0.2 s"}, {})
     assert text == (
         "MODEL  ENGINE        STATE  HEALTH   GPU           CLAIM    ADDRESS          UP  REMARK\n"
         "a      transformers  ready  healthy  CPU           -        127.0.0.1:25000  2h  answered in 0.2 s\n"
@@ -105,9 +147,28 @@ def test_status_as_a_table() -> None:
     )
 
 
+def test_status_shows_claim_and_use_side_by_side_and_what_outgrew_its_claim() -> None:
+    ours = [container(name, gpus=("GPU-a",), claim=5 * GIB) for name in ("a", "b")]
+    text = status_table(ours, 1000.0, {}, {"id-a-transformers": 5 * GIB, "id-b-transformers": 11 * GIB // 2})
+    assert text == (
+        "MODEL  ENGINE        STATE  HEALTH   GPU    CLAIM    USE      ADDRESS          UP  REMARK\n"
+        "a      transformers  ready  healthy  GPU-a  5.0 GiB  5.0 GiB  127.0.0.1:25000  0s\n"
+        "b      transformers  ready  healthy  GPU-a  5.0 GiB  5.5 GiB  127.0.0.1:25000  0s  "
+        "holds 0.50 GiB more than it claimed\n"
+    )
+
+
+def test_a_reason_or_an_answer_goes_before_an_outgrown_claim() -> None:
+    grown = {"id-a-transformers": 9 * GIB}
+    parked = container("a", gpus=("GPU-a",), claim=GIB, gate=Gate("parked", "boom"), health="unhealthy")
+    assert "boom" in status_table([parked], 0, {}, grown)
+    (shown,) = cast("list[dict[str, object]]", status_json([parked], {}, grown)["models"])
+    assert (shown["outgrown"], shown["use_bytes"], shown["remark"]) == (True, 9 * GIB, "boom")
+
+
 def test_status_as_json() -> None:
-    found = status_json([container("a", gate=Gate("parked", "boom", restarts=3), health="unhealthy")], {})
-    assert found == {
+    parked = container("a", gate=Gate("parked", "boom", restarts=3), health="unhealthy", profile="context=1")
+    assert status_json([parked], {}, {}) == {
         "schema": 1,
         "models": [
             {
@@ -122,6 +183,9 @@ def test_status_as_json() -> None:
                 "health": "unhealthy",
                 "gpus": [],
                 "claim_bytes": 0,
+                "use_bytes": None,
+                "outgrown": False,
+                "profile": "context=1",
                 "url": "http://127.0.0.1:25000",
                 "image": "an-image:1",
                 "started": 1000.0,
