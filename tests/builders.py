@@ -68,9 +68,10 @@ def spec(
 
 
 def gpu(name: str = "GPU-a", total: float | None = 24.0, free: float | None = -1.0, note: str = "") -> Gpu:
-    """A GPU, sizes in GiB; all of it is free unless said otherwise."""
+    """A GPU, sizes in GiB; all of it is free unless said otherwise, and nothing is reserved."""
     whole = None if total is None else int(total * GIB)
-    return Gpu(name, "A card", whole, whole if free == -1.0 else None if free is None else int(free * GIB), note)
+    left = whole if free == -1.0 else None if free is None else int(free * GIB)
+    return Gpu(name, "A card", whole, left, note, reserved=None if total is None else 0)
 
 
 def host(*gpus: Gpu, docker: str = "28.5.2") -> Host:

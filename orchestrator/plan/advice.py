@@ -9,6 +9,7 @@ from orchestrator.errors import FitError, RequestError
 from orchestrator.inventory import Host
 from orchestrator.plan.assignment import assign, rooms
 from orchestrator.plan.options import Option, options
+from orchestrator.plan.refusal import nearest
 from orchestrator.plan.request import Request
 from orchestrator.registry.spec import ENGINES, EngineName, ModelSpec
 
@@ -54,5 +55,5 @@ def _best(spec: ModelSpec, host: Host, request: Request) -> tuple[Option, int] |
     found = assign({spec.name: ways}, {}, host, left, "pack").get(spec.name)
     if found is not None:
         return found.option, 0
-    least = min(ways, key=lambda option: option.claim.total)
-    return least, least.claim.total - max((room for room in left.values() if room is not None), default=0)
+    least, missing = nearest(ways, host, left)
+    return least, least.claim.total if missing is None else missing

@@ -1,7 +1,7 @@
 """Which option of each model on which GPUs, through the packing. Nothing is over-committed, and what runs never moves.
 
-A newcomer gets the least of what NVML calls free and of the card's total less all claims of ours and the use of others
-on it, less a margin: a model may not have grown to its claim yet, and what others hold is theirs.
+A newcomer gets the least of what NVML calls free and of what CUDA counts of the card less all claims of ours and the
+use of others on it, less a margin: a model may not have grown to its claim yet, and what others hold is theirs.
 """
 
 from __future__ import annotations
@@ -38,9 +38,20 @@ def rooms(host: Host, running: Sequence[Container], others: Mapping[str, int]) -
 def _room(gpu: Gpu, running: Sequence[Container], others: int) -> int | None:
     claimed = sum(c.claim for c in running if c.running and gpu.id in c.gpus)
     bounds = [gpu.free] if gpu.free is not None else []
-    if gpu.total is not None:
-        bounds.append(gpu.total - claimed - others)
+    if gpu.cuda_total is not None:
+        bounds.append(gpu.cuda_total - claimed - others)
     return max(0, min(bounds) - MARGIN) if bounds else None
+
+
+def most_room(option: Option, host: Host, left: Rooms) -> int | None:
+    """What each of the best GPUs for an option has left; None where there is no such group, or no driver tells."""
+    kinds: dict[str, list[int]] = {}
+    for gpu in host.usable_gpus:
+        room = left[gpu.id]
+        if room is not None and (not option.pinned or gpu.id in option.pinned):
+            kinds.setdefault(gpu.kind, []).append(room)
+    width = option.profile.gpus
+    return max((sorted(found)[-width] for found in kinds.values() if len(found) >= width), default=None)
 
 
 def take(left: Rooms, assignment: Assignment) -> dict[str, int | None]:

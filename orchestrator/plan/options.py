@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,7 +13,7 @@ from orchestrator.inventory import Host, gib
 from orchestrator.memory import Claim, bare_weights, claim, context_size, measured
 from orchestrator.plan.request import Request
 from orchestrator.profile import Profile, Rung, changes, ladder
-from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Vllm
+from orchestrator.registry.spec import ENGINES, Engine, EngineName, ModelSpec, Vllm
 
 Device = Literal["gpu", "cpu"]
 #: bytes that a start like it held of each GPU when it was ready, by model, engine and profile
@@ -22,7 +23,7 @@ _SMALL_GPU = 6 * 10**9
 #: What the second engine, and the second device, of a model cost in the unit of a profile's value: vLLM is worth about
 #: fewer bits and a few sequences, and gives way to Transformers before its profile is squeezed further
 _ENGINE_STEP, _DEVICE_STEP = 40, 200
-#: profiles of one engine that the packing has to choose from
+#: profiles of one engine and size of group that the packing has to choose from
 _MOST = 12
 
 
@@ -62,15 +63,28 @@ def options(
 
 
 def gain(chosen: Option, ways: Sequence[Option]) -> str:
-    """What the next bit of memory would buy: the cheapest better way, and how much more it claims; "" at the best."""
+    """What the next bit of memory would buy: the cheapest way that is better and gives up nothing; "" at the best."""
     better = [way for way in ways if way.value > chosen.value and way.device == "gpu" and chosen.device == "gpu"]
+    better = [way for way in better if way.engine != chosen.engine or _no_worse(way, chosen)]
     if not better:
         return ""
     way = min(better, key=lambda option: (option.claim.total, -option.value))
     more = gib(max(0, way.claim.total - chosen.claim.total))
     if way.engine != chosen.engine:
         return f"{more} more would run it on {way.engine}"
-    return f"{more} more would buy: {', '.join(changes(chosen.profile, way.profile)) or 'a better profile'}"
+    return f"{more} more would buy: {', '.join(changes(chosen.profile, way.profile))}"
+
+
+def _no_worse(way: Option, chosen: Option) -> bool:
+    new, old = way.profile, chosen.profile
+    return (
+        new.context >= old.context
+        and new.sequences >= old.sequences
+        and (new.pixels or 0) >= (old.pixels or 0)
+        and new.storage in {old.storage, way.best.storage}
+        and new.graphs >= old.graphs
+        and new.gpus == old.gpus
+    )
 
 
 def _of_engine(
@@ -85,13 +99,15 @@ def _of_engine(
         if device == "cpu" and not pinned:
             yield Option(spec.name, name, "cpu", best, best, Claim(), value + rungs[0].value, (), warnings)
         elif device == "gpu" and host.usable_gpus:
-            for rung, size in _worth_having(spec, name, _fitting_group(rungs, pinned), host, known):
+            for rung, size in _worth_having(spec, name, _fitting_group(rungs, pinned, host), host, known):
                 yield Option(spec.name, name, "gpu", rung.profile, best, size, value + rung.value, pinned, warnings)
 
 
-def _fitting_group(rungs: Sequence[Rung], pinned: tuple[str, ...]) -> list[Rung]:
-    """With GPUs named, only groups of exactly so many."""
-    return [rung for rung in rungs if not pinned or rung.profile.gpus == len(pinned)]
+def _fitting_group(rungs: Sequence[Rung], pinned: tuple[str, ...], host: Host) -> list[Rung]:
+    """Only groups that equal cards of the host can form; with GPUs named, of exactly those."""
+    kinds = Counter(gpu.kind for gpu in host.usable_gpus if not pinned or gpu.id in pinned)
+    most = max(kinds.values(), default=0)
+    return [rung for rung in rungs if rung.profile.gpus <= most and len(pinned) in {0, rung.profile.gpus}]
 
 
 def _worth_having(
@@ -99,16 +115,20 @@ def _worth_having(
 ) -> list[tuple[Rung, Claim]]:
     """The rungs that claim less than every better one with as many GPUs: a handful, best and smallest included."""
     context = context_size(host.usable_gpus)
-    smallest: dict[int, int] = {}
-    found = []
+    found: dict[int, list[tuple[Rung, Claim]]] = {}
     for rung in rungs:
         size = claim(spec, name, rung.profile, context)
         static = known.get((spec.name, name, str(rung.profile)))
         if static is not None:
             size = measured(size, static)
-        if size.total < smallest.get(rung.profile.gpus, size.total + 1):
-            smallest[rung.profile.gpus] = size.total
-            found.append((rung, size))
+        alike = found.setdefault(rung.profile.gpus, [])
+        if not alike or size.total < alike[-1][1].total:
+            alike.append((rung, size))
+    chosen = [entry for alike in found.values() for entry in _handful(alike)]
+    return sorted(chosen, key=lambda entry: -entry[0].value)
+
+
+def _handful(found: Sequence[tuple[Rung, Claim]]) -> list[tuple[Rung, Claim]]:
     step = max(1, -(-len(found) // _MOST))
     return [entry for at, entry in enumerate(found) if at % step == 0 or at == len(found) - 1]
 
@@ -181,12 +201,20 @@ def _warnings(spec: ModelSpec, name: EngineName, engine: Engine) -> tuple[str, .
 
 def _nowhere(spec: ModelSpec, host: Host, pinned: tuple[str, ...]) -> FitError | RequestError:
     if len(pinned) > 1:
+        unequal = len({host.gpu(gpu).kind for gpu in pinned}) > 1
         return RequestError(
-            f"{spec.name} can't be divided over {len(pinned)} GPUs",
+            f"{spec.name} can't be divided over {len(pinned)} GPUs{' that are not alike' if unequal else ''}",
             hint="see tensor_parallel in 'orchestrator models show'; name one GPU, or leave --gpu out",
         )
+    if pinned and any("gpu" in engine.devices for name in ENGINES if (engine := spec.engine(name))):
+        return RequestError(f"{spec.name} needs more GPUs than one", hint="name them all, joined by commas")
     if pinned:
         return RequestError(f"{spec.name} does not run on a GPU", hint="leave --gpu out")
+    if host.usable_gpus:
+        return FitError(
+            f"{spec.name} is divided over more equal GPUs than {host.name} has",
+            hint=f"see tensor_parallel in 'orchestrator models show {spec.name}'",
+        )
     return FitError(
         f"{spec.name} needs a GPU, and {host.name} has none that can be used",
         where=host.gpu_note,

@@ -10,7 +10,7 @@ from orchestrator.errors import FitError, OrchestratorError, RequestError
 from orchestrator.inventory import Gpu, Host, gib
 from orchestrator.memory import Claim, claim, context_size, kept
 from orchestrator.observation import Container, Observation
-from orchestrator.plan.assignment import Assignment, Improve, Rooms, assign, rooms, take
+from orchestrator.plan.assignment import Assignment, Improve, Rooms, assign, most_room, rooms, take
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
 from orchestrator.plan.refusal import refusal
@@ -113,8 +113,9 @@ def place(
     refused = {name: ways for name, ways in newcomers.items() if name not in assigned}
     if refused and not request.partial:
         raise refusal(refused, host, left, running, _instead(refused, request, host, left, known))
-    alone = _alone(refused, priorities, host, request) if request.partial else {}
-    impossible = [refusal({n: w}, host, left, running, ()) for n, w in refused.items() if n not in alone]
+    empty = rooms(host, (), {})
+    alone = _alone(refused, priorities, host, empty, request) if request.partial else {}
+    impossible = [refusal({n: w}, host, empty, (), ()) for n, w in sorted(refused.items()) if n not in alone]
     fleet = stays | assigned
     ports = Ports(observation, request.move_ports)
     by_name = {spec.name: spec for spec in specs}
@@ -150,30 +151,32 @@ def _wanted(
 def _instead(
     refused: Mapping[str, Sequence[Option]], request: Request, host: Host, left: Rooms, known: Known
 ) -> tuple[str, ...]:
-    """What would fit instead, in words: the same model on another engine first, then the largest of the others."""
-    most = max((room for room in left.values() if room is not None), default=0)
+    """What would fit instead, in words: the same model on another engine or GPU, then the largest of the others."""
     free = replace(request, mode="auto", gpu="", port=0)
+    asked = request.mode != "auto" or request.gpu
     found: list[tuple[bool, int, str]] = []
     for spec in known.catalogue:
-        if spec.source.unpinned_code and not request.allow_unpinned:
+        if spec.name in set(request.models) - set(refused) or (
+            spec.source.unpinned_code and not request.allow_unpinned
+        ):
             continue
         try:
             ways = options(spec, free, host, None, known.measured)
         except (FitError, RequestError):
             continue
-        fitting = [way for way in ways if way.device == "gpu" and way.claim.total <= most]
-        if fitting and (spec.name not in refused or request.mode != "auto"):
+        fitting = [way for way in ways if way.device == "gpu" and way.claim.total <= (most_room(way, host, left) or 0)]
+        if fitting and (spec.name not in refused or asked):
             way = max(fitting, key=lambda option: option.value)
-            words = f"{spec.name} on {way.engine}, {gib(way.claim.total)}"
+            elsewhere = " without --gpu" if spec.name in refused and request.gpu else ""
+            words = f"{spec.name} on {way.engine}{elsewhere}, {gib(way.claim.total)}"
             found.append((spec.name not in refused, -way.claim.total, words))
     return tuple(words for _, _, words in sorted(found))
 
 
 def _alone(
-    refused: Mapping[str, Sequence[Option]], priorities: Mapping[str, int], host: Host, request: Request
+    refused: Mapping[str, Sequence[Option]], priorities: Mapping[str, int], host: Host, empty: Rooms, request: Request
 ) -> dict[str, Assignment]:
-    """Models of a partial rendering that do not fit beside the others, each on the empty host."""
-    empty = rooms(host, (), {})
+    """Models of a partial plan that do not fit beside the others, each on the empty host."""
     alone: dict[str, Assignment] = {}
     for name, ways in refused.items():
         alone |= assign({name: ways}, priorities, host, empty, request.strategy)
@@ -202,7 +205,9 @@ def _as_it_runs(
     Neither a measurement nor less free memory changes what runs; the entry, the request, or GPUs that are gone do.
     """
     same = next((o for o in found if old is not None and o.engine == old.engine and o.device == _device(old)), None)
-    if old is None or same is None or request.gpu or not set(old.gpus) <= {gpu.id for gpu in host.usable_gpus}:
+    if old is None or same is None or not set(old.gpus) <= {gpu.id for gpu in host.usable_gpus}:
+        return found
+    if request.gpu and set(old.gpus) != {host.gpu(wanted).id for wanted in request.gpus}:
         return found
     profile = parse(old.profile)
     engine = spec.engine(same.engine)
@@ -233,7 +238,7 @@ def _stays(ways: Sequence[Option], old: Container | None, host: Host) -> Assignm
             continue
         if option.device == "cpu" and not old.gpus:
             return Assignment(option, ())
-        if option.pinned and option.pinned == old.gpus:
+        if option.pinned and set(option.pinned) == set(old.gpus):
             return Assignment(option, tuple(host.gpu(gpu) for gpu in old.gpus))
     return None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.errors import FitError
 from orchestrator.inventory import Host, gib
 from orchestrator.observation import Container
-from orchestrator.plan.assignment import Rooms
+from orchestrator.plan.assignment import Rooms, most_room
 from orchestrator.plan.options import Option
+from orchestrator.plan.request import DEFAULT_PROJECT
 
 
 def refusal(
@@ -22,40 +23,77 @@ def refusal(
     hints = [_stoppable(ways, left, running) for _, ways in sorted(refused.items())][:1]
     if fits:
         hints.append(f"what would fit: {fits[0]}")
+    unread = [f"GPU {gpu.id}: {gpu.note}" for gpu in host.usable_gpus if left[gpu.id] is None]
+    if unread:
+        hints.append("a GPU that does not tell its memory is taken, without a check, where --gpu names it")
     hints.append("'orchestrator plan NAME --explain' shows what a claim is made of")
-    return FitError(what, where=_unread(host, left), hint="; ".join(hint for hint in hints if hint))
+    return FitError(what, where="; ".join(unread), hint="; ".join(hint for hint in hints if hint))
+
+
+def nearest(options: Sequence[Option], host: Host, left: Rooms) -> tuple[Option, int | None]:
+    """The option that lacks least, and how many bytes it lacks on each GPU; None where no driver tells what is left."""
+    lacking = [
+        (option.claim.total - room, option.profile.gpus, at)
+        for at, option in enumerate(options)
+        if (room := most_room(option, host, left)) is not None
+    ]
+    if not lacking:
+        return min(options, key=lambda option: option.claim.total), None
+    missing, _, at = min(lacking)
+    return options[at], max(0, missing)
 
 
 def _line(options: Sequence[Option], host: Host, left: Rooms) -> str:
-    least = min(options, key=lambda option: option.claim.total)
-    size, cards = least.claim.total, least.profile.gpus
-    allowed = [room for gpu, room in left.items() if room is not None and (not least.pinned or gpu in least.pinned)]
-    most = max(allowed, default=0)
-    where = f"GPU {', '.join(least.pinned)}" if least.pinned else ("the GPU" if len(left) == 1 else "any GPU")
+    option, missing = nearest(options, host, left)
+    size, cards = option.claim.total, option.profile.gpus
+    where = f"GPU {', '.join(option.pinned)}" if option.pinned else ("the GPU" if len(left) == 1 else "any GPU")
     each = f" on each of {cards} GPUs" if cards > 1 else ""
-    return (
-        f"{least.model} does not fit on {host.name}: at its smallest it claims {gib(size)}{each} with {least.engine}, "
-        f"and {where} has {'at most ' if len(allowed) > 1 else ''}{gib(most)} left: "
-        f"{gib(max(0, size - most))} are missing"
+    line = (
+        f"{option.model} does not fit on {host.name}: at its smallest it claims {gib(size)}{each} with {option.engine}"
     )
+    if missing is None:
+        return f"{line}, and nobody tells what {where} has left"
+    at_most = "" if option.pinned or len(left) == 1 else "at most "
+    return f"{line}, and {where} has {at_most}{gib(size - missing)} left: {gib(missing)} are missing"
 
 
 def _stoppable(options: Sequence[Option], left: Rooms, running: Sequence[Container]) -> str:
-    """The fewest containers of ours on one GPU whose end would make room, the smallest claims first."""
-    size = min(option.claim.total for option in options)
-    best: tuple[int, int, str] | None = None
+    """The fewest containers of ours on one GPU whose end would make room, and of those the smallest claims."""
+    least = min(options, key=lambda option: (option.profile.gpus, option.claim.total))
+    if least.profile.gpus > 1:
+        return ""
+    found = []
     for gpu, room in left.items():
-        missing, names = size - (room or 0), []
-        for container in sorted(running, key=lambda c: (-c.claim, c.name)):
-            if missing > 0 and container.running and gpu in container.gpus:
-                names.append(container.model)
-                missing -= container.claim
-        if missing <= 0 and names:
-            candidate = (len(names), -missing, f"'orchestrator down {' '.join(names)}' would make room on GPU {gpu}")
-            best = min(best, candidate) if best else candidate
-    return best[2] if best else ""
+        if room is not None and (not least.pinned or gpu in least.pinned):
+            here = [c for c in running if c.running and gpu in c.gpus]
+            stopped = _enough(here, least.claim.total - room)
+            if stopped:
+                found.append((len(stopped), sum(c.claim for c in stopped), gpu, stopped))
+    if not found:
+        return ""
+    _, _, gpu, stopped = min(found, key=lambda entry: entry[:3])
+    return f"{_down(stopped)} would make room on GPU {gpu}"
 
 
-def _unread(host: Host, left: Rooms) -> str:
-    unread = [f"GPU {gpu.id}: {gpu.note}" for gpu in host.usable_gpus if left[gpu.id] is None]
-    return "; ".join((*unread, "name it with --gpu to place a model there without a check")) if unread else ""
+def _enough(running: Sequence[Container], missing: int) -> list[Container]:
+    """Containers that claim as much together: the largest, then the smallest that does for the rest; [] for none."""
+    waiting = sorted((c for c in running if c.claim), key=lambda c: (c.claim, c.name))
+    stopped: list[Container] = []
+    while missing > 0 and waiting:
+        chosen = next((c for c in waiting if c.claim >= missing), waiting[-1])
+        waiting.remove(chosen)
+        stopped.append(chosen)
+        missing -= chosen.claim
+    return stopped if missing <= 0 else []
+
+
+def _down(stopped: Iterable[Container]) -> str:
+    """The command for each project."""
+    models: dict[str, list[str]] = {}
+    for container in stopped:
+        models.setdefault(container.project, []).append(container.model)
+    commands = [
+        f"'orchestrator{'' if project == DEFAULT_PROJECT else f' --project {project}'} down {' '.join(sorted(names))}'"
+        for project, names in sorted(models.items())
+    ]
+    return " and ".join(commands)

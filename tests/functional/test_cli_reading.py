@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import EnvironmentProblem, OrchestratorError
+from orchestrator.evidence import Use
 from orchestrator.inventory import GIB
 from orchestrator.observation import Gate, PortHolder
 from orchestrator.ports import DockerVersion
@@ -56,10 +57,10 @@ def test_plan(here: FakeWorld, do: Command) -> None:
 
 def test_plan_as_json(here: FakeWorld, do: Command) -> None:
     found = json.loads(do("plan", "qwen2-vl-2b", "--json").out)
-    assert set(found) == {"schema", "project", "host", "placements", "steps", "warnings"}
+    assert set(found) == {"schema", "project", "host", "placements", "left_out", "steps", "warnings"}
     (placed,) = found["placements"]
     assert set(placed) == {
-        *("model", "engine", "device", "service", "container", "gpus"),
+        *("model", "engine", "device", "service", "container", "gpus", "profile", "given_up"),
         *("claim_bytes", "claim", "address", "port"),
     }
     assert sum(line["bytes"] for line in placed["claim"]) == placed["claim_bytes"]
@@ -81,7 +82,11 @@ def test_plan_for_another_host_needs_no_docker(here: FakeWorld, do: Command, tmp
         (["plan"], 2, ["no model named", "orchestrator models list"]),
         (["plan", "demo", "--all"], 2, ["--all and names of models exclude each other"]),
         (["plan", "--all"], 2, ["no revision of it is pinned: dots-ocr, internvl2-2b"]),
-        (["plan", "--all", "--allow-unpinned"], 3, ["models do not fit, so nothing is started"]),
+        (["plan", "qwen2-vl-7b", "--gpu", "0,1"], 2, ["there is no GPU '1'", "GPUs here: 0 (GPU-a)"]),
+        (["plan", "demo", "--strategy", "random"], 2, ["'random' is not one of 'pack', 'spread'"]),
+        (["recommend", "--gpu-memory", "none"], 2, ["'none' is not a valid float"]),
+        (["recommend", "--gpu-memory", "0"], 2, ["0"]),
+        (["recommend", "demo"], 2, ["unexpected extra argument"]),
         (["plan", "demmo", "qwen"], 2, ["no model 'demmo' and no model 'qwen'", "demo or qwen2-vl-2b"]),
         (["plan", "qwen2-vl-2b", "--gpu", "3"], 2, ["there is no GPU '3'", "GPUs here: 0 (GPU-a)"]),
         (["plan", "demo", "--port", "1"], 2, ["No such option"]),
@@ -90,6 +95,108 @@ def test_plan_for_another_host_needs_no_docker(here: FakeWorld, do: Command, tmp
 def test_plan_refuses(here: FakeWorld, do: Command, arguments: list[str], code: int, words: list[str]) -> None:
     do(*arguments).refused(code, *words)
     untouched(here)
+
+
+def test_a_plan_of_everything_names_what_it_leaves_out(here: FakeWorld, do: Command) -> None:
+    here.gpus.gpus = (gpu("GPU-a", total=12),)
+    said = do("plan", "--all", "--allow-unpinned")
+    assert (said.code, said.err) == (3, "")
+    assert "left out: " in said.out
+    assert "qwen2-vl-2b" in said.out
+    found = json.loads(do("plan", "--all", "--allow-unpinned", "--json").out)
+    planned = {p["service"] for p in found["placements"]}
+    assert found["left_out"]
+    assert planned
+    assert not planned & set(found["left_out"])
+    untouched(here)
+
+
+def test_a_plan_of_everything_that_fits_is_exit_code_0(here: FakeWorld, do: Command) -> None:
+    here.gpus.gpus = (gpu("GPU-a", total=80), gpu("GPU-b", total=80))
+    said = do("plan", "--all", "--allow-unpinned")
+    assert (said.code, said.err) == (0, "")
+    assert "left out" not in said.out
+
+
+def test_a_plan_spreads_or_packs(here: FakeWorld, do: Command) -> None:
+    here.gpus.gpus = (gpu("GPU-a"), gpu("GPU-b"))
+    for strategy, gpus in (("pack", 1), ("spread", 2)):
+        said = do("plan", "qwen2-vl-2b", "got-ocr2", "--strategy", strategy, "--json")
+        assert len({gpu for p in json.loads(said.out)["placements"] for gpu in p["gpus"]}) == gpus
+
+
+def test_a_plan_by_or_tools_is_no_worse(here: FakeWorld, do: Command) -> None:
+    pytest.importorskip("ortools")
+    here.gpus.gpus = (gpu("GPU-a", total=12),)
+    plain, best = (
+        json.loads(do("plan", "--all", "--allow-unpinned", "--json", *more).out)["placements"]
+        for more in ((), ("--optimal",))
+    )
+    assert len(best) >= len(plain)
+
+
+# recommend
+
+
+def test_recommend_for_this_host(here: FakeWorld, do: Command) -> None:
+    here.gpus.gpus = (gpu("GPU-a", total=24, free=8),)
+    said = do("recommend")
+    assert said.code == 0
+    assert said.out.startswith("Each model alone on this host (A card 8.00 GiB). By the founding report: under 6 GB")
+    assert "does not fit" in said.out
+    untouched(here)
+
+
+def test_recommend_as_json(do: Command) -> None:
+    found = json.loads(do("recommend", "--gpu-memory", "12", "--json").out)
+    assert (found["schema"], found["host"]) == (1, "a GPU of 12 GiB")
+    for each in found["models"]:
+        assert set(each) == {
+            *("model", "engine", "device", "fits", "chosen", "missing_bytes", "claim_bytes", "profile", "given_up"),
+        }
+        assert each["fits"] == (each["missing_bytes"] == 0)
+        assert each["fits"] or not each["chosen"]
+    names = [each["model"] for each in found["models"]]
+    assert len(set(names)) == 9, "each entry once or, on both engines, twice"
+    chosen = [each["model"] for each in found["models"] if each["chosen"]]
+    assert len(chosen) == len(set(chosen)), "one engine for each model"
+
+
+def test_recommend_for_an_inventory_needs_neither_docker_nor_a_driver(
+    here: FakeWorld, do: Command, tmp_path: Path
+) -> None:
+    here.docker.broken = EnvironmentProblem("no Docker Engine answers")
+    here.gpus.gpus = ()
+    (tmp_path / "box.yaml").write_text(INVENTORY, encoding="utf-8")
+    said = do("recommend", "--inventory", str(tmp_path / "box.yaml"))
+    assert said.code == 0
+    assert said.out.startswith("Each model alone on box (A card 23.99 GiB).")
+
+
+def test_recommend_without_a_gpu(here: FakeWorld, do: Command) -> None:
+    here.gpus.gpus = ()
+    said = do("recommend")
+    assert said.code == 0
+    assert "(no GPU)" in said.out
+    assert [line.split()[:3] for line in said.out.splitlines()[2:-1]] == [["*", "demo", "transformers"]]
+
+
+def test_the_report_s_rule_by_size(do: Command) -> None:
+    """Under 6 GB Transformers, above 10 GB vLLM where it may."""
+
+    def chosen(gib: str) -> dict[str, str]:
+        found = json.loads(do("recommend", "--gpu-memory", gib, "--json").out)["models"]
+        return {each["model"]: each["engine"] for each in found if each["chosen"]}
+
+    assert set(chosen("5").values()) == {"transformers"}
+    large = chosen("48")
+    assert {name for name, engine in large.items() if engine == "vllm"} == {
+        *("dots-ocr", "phi-3-5-vision", "qwen2-vl-2b", "qwen2-vl-7b"),
+    }
+    assert set(large) - {"demo"} == {
+        *("dots-ocr", "phi-3-5-vision", "qwen2-vl-2b", "qwen2-vl-7b"),
+        *("got-ocr2", "internvl2-2b", "moondream2", "phi-3-vision"),
+    }
 
 
 @pytest.mark.parametrize("verb", ["plan", "render"])
@@ -205,8 +312,27 @@ def test_status(here: FakeWorld, do: Command) -> None:
     assert [m["model"] for m in found["models"]] == ["a"]
     assert set(found["models"][0]) == {
         *("model", "engine", "service", "container", "container_id", "project", "state", "ready", "health", "gpus"),
-        *("claim_bytes", "url", "image", "started", "restarts", "remark"),
+        *("claim_bytes", "use_bytes", "outgrown", "profile", "url", "image", "started", "restarts", "remark"),
     }
+
+
+def test_status_shows_what_is_really_used(here: FakeWorld, do: Command) -> None:
+    here.docker.add(container("a", claim=GIB, gpus=("GPU-a",)), container("b", claim=GIB, gpus=("GPU-a",)))
+    here.gpus.held = (
+        Use("", "GPU-a", 9 * GIB),
+        Use("id-a-transformers", "GPU-a", 3 * GIB // 2),
+        Use("id-b-transformers", "GPU-a", None),
+    )
+    said = do("status")
+    assert said.code == 0
+    assert said.out.splitlines()[0].split() == [
+        *("MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "USE", "ADDRESS", "UP", "REMARK"),
+    ]
+    assert "1.0 GiB  1.5 GiB" in said.out
+    assert "holds 0.50 GiB more than it claimed" in said.out
+    a, b = json.loads(do("status", "--json").out)["models"]
+    assert (a["use_bytes"], a["outgrown"]) == (3 * GIB // 2, True)
+    assert (b["use_bytes"], b["outgrown"]) == (None, False)
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,8 @@ def test_a_gpu_that_does_not_exist_names_those_that_do(here: FakeWorld, do: Comm
 
 def test_a_model_that_is_too_large(here: FakeWorld, do: Command) -> None:
     here.gpus.gpus = (gpu("GPU-a", total=24, free=2),)
-    nothing_started(here, do("up", "qwen2-vl-7b", "demo"), 3, "qwen2-vl-7b does not fit", "at most 1.75 GiB left")
+    said = do("up", "qwen2-vl-7b", "demo")
+    nothing_started(here, said, 3, "qwen2-vl-7b does not fit", "the GPU has 1.75 GiB left", "are missing")
 
 
 def test_a_port_that_a_process_holds(here: FakeWorld, do: Command) -> None:

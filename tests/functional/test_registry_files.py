@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.adapters.registry_files import load_registry
 from orchestrator.errors import FileProblems
-from orchestrator.memory import claim
+from orchestrator.memory import bare_weights, claim
+from orchestrator.profile import ladder
 from orchestrator.registry import schema
 from orchestrator.registry.spec import ENGINES
 from tests.unit.registry_texts import changed
@@ -76,7 +77,12 @@ def test_weights_that_are_not_pinned_are_not_run_silently() -> None:
     ],
 )
 def test_the_size_of_the_weights_on_transformers(name: str, gib: float) -> None:
-    weights = claim(load_registry().get(name), "transformers").lines[0].size
+    spec = load_registry().get(name)
+    engine = spec.engine("transformers")
+    assert engine
+    asked = ladder(spec, engine)[0].profile
+    weights = claim(spec, "transformers", asked, 0).lines[0].size
+    assert weights == bare_weights(spec, engine, engine.stored[0])
     assert weights / 2**30 == pytest.approx(gib, abs=0.0051)
 
 

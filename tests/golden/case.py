@@ -2,7 +2,8 @@
 
 Given: ``request.yaml`` (what is asked for), ``inventory.yaml`` (the host), and where wanted ``registry/*.yaml`` (a
 user's entries), ``observation.json`` (foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was
-brought up earlier, with a ``registry/`` of its own). Expected: ``plan.txt`` and ``compose/*.yaml``, or ``error.txt``.
+brought up earlier, with a ``registry/`` of its own). Expected: ``plan.txt`` and ``compose/*.yaml``, or
+``recommend.txt``, or ``error.txt``. Only the text is expected of a plan that says ``documents: false``.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator.adapters.library import Files
 from orchestrator.app.planning import rendered, select
+from orchestrator.app.recommend import recommend
 from orchestrator.app.up import Options, Screen, plan, up
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Foreign, PortHolder
+from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
 from orchestrator.plan.steps import Plan
 from orchestrator.registry.tree import read
 from orchestrator.report.plan import plan_text
+from orchestrator.report.recommend import recommend_text
 from tests.fakes import FakeWorld
 
 GIVEN = ("request.yaml", "inventory.yaml", "observation.json", "registry/*.yaml")
 BEFORE = ("before/request.yaml", "before/registry/*.yaml")
-EXPECTED = ("plan.txt", "error.txt", "compose/*.yaml")
+EXPECTED = ("plan.txt", "recommend.txt", "error.txt", "compose/*.yaml")
 
 
 class Asked(BaseModel):
@@ -38,7 +42,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     about: str
-    verb: Literal["plan", "render"] = "plan"
+    verb: Literal["plan", "render", "recommend"] = "plan"
     models: list[str] = []
     everything: bool = False
     mode: Mode = "auto"
@@ -46,6 +50,8 @@ class Asked(BaseModel):
     port: int = 0
     allow_unpinned: bool = False
     explain: bool = False
+    strategy: Strategy = "pack"
+    documents: bool = True
 
     def request(self) -> Request:
         """As the command line would make it."""
@@ -56,7 +62,8 @@ class Asked(BaseModel):
             port=self.port,
             allow_unpinned=self.allow_unpinned,
             move_ports=self.verb == "plan" and not self.port,
-            partial=self.verb == "render" and self.everything,
+            partial=self.everything,
+            strategy=self.strategy,
         )
 
 
@@ -105,9 +112,12 @@ class Case:
         asked = _asked(self.folder / "request.yaml")
         if asked.verb == "render":
             return self._rendered(world, asked)
+        if asked.verb == "recommend":
+            host = world.library.inventory(self.folder / "inventory.yaml")
+            return {"recommend.txt": recommend_text(recommend(world, (), host), host)}
         found = plan(world, asked.request(), self._options("registry"), everything=asked.everything)
         text = plan_text(found.plan, found.placements, explain=asked.explain)
-        return {"plan.txt": text, **_documents(found.work.files)}
+        return {"plan.txt": text, **(_documents(found.work.files) if asked.documents else {})}
 
     def _rendered(self, world: FakeWorld, asked: Asked) -> dict[str, str]:
         specs = select(

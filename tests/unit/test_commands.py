@@ -30,7 +30,7 @@ def best(entry: ModelSpec, engine: EngineName) -> Profile:
 
 def vllm(entry: ModelSpec, card: Gpu | None = None, gib: float = 6, **profile: Any) -> tuple[str, ...]:
     chosen = replace(best(entry, "vllm"), **profile)
-    on = (card or replace(gpu(), reserved=0),) * chosen.gpus
+    on = (card or gpu(),) * chosen.gpus
     return engine_command(entry, placement(engine="vllm", on=on, claim=claim(gib), profile=chosen))
 
 
@@ -54,14 +54,14 @@ def test_vllm() -> None:
 
 @pytest.mark.parametrize(("card", "share"), [(24, "0.250"), (80, "0.075"), (7, "0.858"), (6, "0.990"), (5, "0.990")])
 def test_vllm_s_share_is_rounded_up_and_never_the_whole_card(card: float, share: str) -> None:
-    assert after(vllm(spec(vllm={}), replace(gpu(total=card), reserved=0)), "--gpu-memory-utilization") == share
+    assert after(vllm(spec(vllm={}), gpu(total=card)), "--gpu-memory-utilization") == share
 
 
 def test_vllm_s_share_is_of_what_cuda_counts() -> None:
     """CUDA leaves out what the driver reserves; where that is not told, a little more."""
     reserves = replace(gpu(total=26), reserved=2 * GIB)
     assert after(vllm(spec(vllm={}), reserves), "--gpu-memory-utilization") == "0.250"
-    assert after(vllm(spec(vllm={}), gpu()), "--gpu-memory-utilization") == "0.257"
+    assert after(vllm(spec(vllm={}), replace(gpu(), reserved=None)), "--gpu-memory-utilization") == "0.257"
 
 
 @given(st.integers(1, 200 * GIB), st.integers(4, 192), st.integers(0, GIB))

@@ -69,9 +69,7 @@ def test_a_claim_is_the_sum_of_its_lines() -> None:
 
 
 def test_transformers_keeps_a_cache_for_each_sequence_and_more_activation() -> None:
-    sizes = lines(
-        spec(images={"patches": 100_000, "bytes_per_patch": 10_000}), profile=Profile(2048, 3, None, "16bit")
-    )
+    sizes = lines(spec(images={"patches": 100_000, "bytes_per_patch": 10_000}), profile=Profile(2048, 3, None, "16bit"))
     assert sizes["activation"] == 1_500_000_000
     assert sizes["KV cache"] == 3 * 2048 * 2 * 2 * 2 * 32 * 2
 
@@ -93,7 +91,9 @@ def test_no_graphs_claim_nothing() -> None:
     assert "CUDA graphs" not in lines(spec(vllm={}), "vllm", Profile(2048, 1, None, "16bit", graphs=False))
 
 
-@pytest.mark.parametrize(("gpus", "weight", "heads"), [(1, 1000, 4), (2, 500, 2), (3, 334, 2), (4, 250, 1), (8, 125, 1)])
+@pytest.mark.parametrize(
+    ("gpus", "weight", "heads"), [(1, 1000, 4), (2, 500, 2), (3, 334, 2), (4, 250, 1), (8, 125, 1)]
+)
 def test_a_group_shares_weights_and_divides_no_head(gpus: int, weight: int, heads: int) -> None:
     entry = spec(architecture=SHAPE, parameters={"total": 500}, vllm={})
     sizes = lines(entry, "vllm", Profile(2048, 1, None, "16bit", gpus=gpus))

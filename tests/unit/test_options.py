@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import FitError, OrchestratorError, RequestError
-from orchestrator.inventory import GIB, Host
-from orchestrator.plan.options import Measurements, Option, gain, refuse_unpinned
+from orchestrator.inventory import Host
+from orchestrator.plan.options import Measurements, Option, refuse_unpinned
 from orchestrator.plan.options import options as every_option
 from orchestrator.plan.request import Mode, Request, check_project
 from orchestrator.registry.spec import EngineName, ModelSpec
@@ -101,9 +101,7 @@ def test_devices_in_the_entry_s_order() -> None:
 def test_a_named_gpu_leaves_no_other_choice() -> None:
     entry = spec(transformers={"devices": ["cpu", "gpu"]})
     two = host(gpu("GPU-a"), gpu("GPU-b"))
-    assert [(o.device, o.pinned) for o in options(entry, Request(("phi",), gpu="1"), two)] == [
-        ("gpu", ("GPU-b",))
-    ]
+    assert [(o.device, o.pinned) for o in options(entry, Request(("phi",), gpu="1"), two)] == [("gpu", ("GPU-b",))]
     assert [o.pinned for o in options(entry, Request(("phi",), gpu="GPU-a"), two)] == [("GPU-a",)]
 
 

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import FitError, RequestError
-from orchestrator.inventory import GIB, Gpu, Host
-from orchestrator.memory import claim
+from orchestrator.inventory import GIB, Gpu, Host, gib
+from orchestrator.memory import claim, context_size
 from orchestrator.observation import Container, Observation, PortHolder
 from orchestrator.plan.assignment import MARGIN
 from orchestrator.plan.placement import Placement, place
 from orchestrator.plan.request import Mode, Request
-from orchestrator.registry.spec import ModelSpec
-from tests.builders import container, gpu, host, spec
+from orchestrator.profile import Profile
+from orchestrator.registry.spec import EngineName, ModelSpec
+from tests.builders import PROFILE, container, gpu, host, spec
 
 EMPTY = Observation()
 TWO = host(gpu("GPU-a"), gpu("GPU-b"))
@@ -38,10 +39,17 @@ def placed(
     return {p.model: p for p in place(entries, request, on, seen).items}
 
 
+def size(entry: ModelSpec, engine: EngineName = "transformers", profile: Profile = PROFILE) -> int:
+    """Bytes that the entry claims of a small card."""
+    return claim(entry, engine, profile, context_size(())).total
+
+
 def running(entry: ModelSpec, **changes: Any) -> Container:
     """A container that serves the entry on GPU-a as the plan would have it."""
-    values = {"gpus": ("GPU-a",), "claim": claim(entry, "transformers").total, "port": 25000, **changes}
-    return container(entry.name, **values)
+    engine = changes.pop("engine", "transformers")
+    asked = str(PROFILE)
+    values = {"gpus": ("GPU-a",), "claim": size(entry, engine), "port": 25000, "profile": asked, "best": asked}
+    return container(entry.name, engine, **{**values, **changes})
 
 
 def seen(*containers: Container) -> Observation:
@@ -64,22 +72,21 @@ def hosts(draw: st.DrawFn) -> Host:
 def fleets(draw: st.DrawFn) -> tuple[tuple[ModelSpec, ...], Host, Observation]:
     """Some models on a host where other projects' containers and some of the models themselves run already."""
     entries = tuple(
-        spec(f"m{at}", gib=size, port=25000 + at, vllm={} if draw(st.booleans()) else None, transformers={})
-        for at, size in enumerate(draw(st.lists(SIZES, min_size=1, max_size=4)))
+        spec(f"m{at}", gib=weights, port=25000 + at, vllm={} if draw(st.booleans()) else None, transformers={})
+        for at, weights in enumerate(draw(st.lists(SIZES, min_size=1, max_size=4)))
     )
     machine = draw(hosts())
     left = {g.id: min(b for b in (g.total, g.free) if b is not None) for g in machine.gpus}
     there = []
-    for at, size in enumerate(draw(st.lists(st.floats(0.1, 10), max_size=3))):
+    for at, other in enumerate(draw(st.lists(st.integers(GIB // 10, 10 * GIB), max_size=3))):
         card = draw(st.sampled_from(machine.gpus)).id
-        if size * GIB <= left[card]:
-            left[card] -= int(size * GIB)
-            there.append(container(f"x{at}", project="other", gpus=(card,), claim=int(size * GIB), port=26000 + at))
+        if other <= left[card]:
+            left[card] -= other
+            there.append(container(f"x{at}", project="other", gpus=(card,), claim=other, port=26000 + at))
     for entry in entries:
         card = draw(st.sampled_from(machine.gpus)).id
-        size = claim(entry, "transformers").total
-        if draw(st.booleans()) and size <= left[card]:
-            left[card] -= size
+        if draw(st.booleans()) and size(entry) <= left[card]:
+            left[card] -= size(entry)
             there.append(running(entry, gpus=(card,), port=entry.engines.transformers.port))  # type: ignore[union-attr]
     return entries, machine, seen(*there)
 
@@ -133,17 +140,20 @@ def test_several_go_to_one_gpu_until_it_is_full() -> None:
 
 def test_all_or_nothing() -> None:
     entries = [spec("small", gib=1), spec("huge", gib=30, port=25001), spec("vast", gib=40, port=25002)]
-    with pytest.raises(FitError, match="2 models do not fit, so nothing is started") as caught:
+    with pytest.raises(FitError, match="2 models do not fit") as caught:
         placed(*entries)
-    assert "huge does not fit: transformers claims" in caught.value.what
+    assert "huge does not fit on here: at its smallest it claims 3" in caught.value.what
     assert "vast does not fit" in caught.value.what
-    assert "small" not in caught.value.what
+    assert "small does" not in caught.value.what
 
 
 def test_what_is_missing_is_told() -> None:
     entry = spec(gib=10)
-    with pytest.raises(FitError, match=r"any GPU has at most 7\.75 GiB left \(2\.\d\d GiB missing\)"):
+    missing = gib(size(entry) + MARGIN - 8 * GIB)
+    with pytest.raises(FitError, match=rf"the GPU has 7\.75 GiB left: {missing} are missing"):
         placed(entry, on=host(gpu(total=8)))
+    with pytest.raises(FitError, match=rf"any GPU has at most 7\.75 GiB left: {missing} are missing"):
+        placed(entry, on=host(gpu("GPU-a", total=8), gpu("GPU-b", total=6)))
 
 
 def test_a_smaller_engine_is_taken_where_the_preferred_one_does_not_fit() -> None:
@@ -161,13 +171,13 @@ def test_models_that_fit_only_with_the_smaller_engine_share() -> None:
 def test_the_named_gpu_is_taken_or_refused() -> None:
     on = host(gpu("GPU-a"), gpu("GPU-b", total=8))
     assert placed(spec(gib=4), on=on, wanted="0")["phi"].gpus == ("GPU-a",)
-    with pytest.raises(FitError, match="GPU GPU-b has at most"):
+    with pytest.raises(FitError, match=r"GPU GPU-b has 7\.75 GiB left"):
         placed(spec(gib=10), on=on, wanted="1")
 
 
 @pytest.mark.parametrize("card", [gpu(total=None, free=None, note="its memory can't be read: N/A")])
 def test_memory_that_can_not_be_read_takes_an_explicit_gpu(card: Gpu) -> None:
-    with pytest.raises(FitError, match="memory can't be read") as caught:
+    with pytest.raises(FitError, match="nobody tells what the GPU has left") as caught:
         placed(spec(), on=host(card))
     assert "its memory can't be read: N/A" in caught.value.where
     assert "--gpu" in caught.value.hint
@@ -182,23 +192,31 @@ def test_what_runs_stays_though_its_gpu_is_full() -> None:
 
 def test_what_runs_on_an_engine_that_was_asked_for_stays_there() -> None:
     entry = spec(gib=10, vllm={"report": {"allowed": False}}, transformers={})
-    old = running(entry, engine="vllm", service="phi-vllm", claim=30 * GIB)
+    old = running(entry, engine="vllm", claim=30 * GIB)
     assert placed(entry, on=host(gpu(free=1)), seen=seen(old))["phi"].engine == "vllm"
 
 
 def test_what_runs_on_an_engine_that_became_impossible_frees_nothing() -> None:
     impossible = {"possible": False}
-    old = running(spec(), engine="vllm", service="phi-vllm", id="id-v", claim=20 * GIB)
+    old = running(spec(vllm={}), engine="vllm", claim=20 * GIB)
     with pytest.raises(FitError, match="does not fit"):
         placed(spec(gib=10, vllm=impossible, transformers={}), on=host(gpu(free=4)), seen=seen(old))
 
 
 def test_a_claim_that_has_grown_counts_what_the_old_container_frees() -> None:
     entry = spec(gib=15)
-    old = running(entry, claim=10 * GIB)
+    old = running(entry, claim=10 * GIB, best=str(Profile(1024, 1, None, "16bit")))
     assert placed(entry, on=host(gpu(free=13)), seen=seen(old))["phi"].gpus == ("GPU-a",)
     with pytest.raises(FitError):
         placed(entry, on=host(gpu(free=3)), seen=seen(old))
+
+
+def test_an_entry_that_asks_for_the_same_keeps_the_claim_that_it_was_started_with() -> None:
+    entry = spec(gib=15)
+    for started_with in (10 * GIB, 20 * GIB):
+        found = placed(entry, on=host(gpu(free=1)), seen=seen(running(entry, claim=started_with)))["phi"]
+        assert found.claim.total == started_with
+        assert found.claim.kv_cache == claim(entry, "transformers", PROFILE, GIB).kv_cache
 
 
 def test_another_gpu_by_request_moves_what_runs() -> None:
@@ -218,7 +236,7 @@ def test_a_container_of_the_cpu_stays_on_it() -> None:
 
 def test_claims_count_before_memory_is_used() -> None:
     other = container("other", project="another", gpus=("GPU-a",), claim=20 * GIB)
-    with pytest.raises(FitError, match=r"has at most 3\.75 GiB left"):
+    with pytest.raises(FitError, match=r"has 3\.75 GiB left"):
         placed(spec(gib=5), on=host(gpu()), seen=seen(replace(other, port=26000)))
 
 
