@@ -40,7 +40,7 @@ test: check ## Run everything that decides whether a change is good (.ci/run)
 
 .PHONY: fresh
 fresh: tools ## Check that compose/ is what `make compose` would write
-	for host in $(hosts); do $(bin)/orchestrator render --all --allow-unpinned --inventory compose/hosts/$$host.yaml \
+	@for host in $(hosts); do $(bin)/orchestrator render --all --allow-unpinned --inventory compose/hosts/$$host.yaml \
 	    --output compose/$$host --check; done
 
 .PHONY: check
