@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli import Cli, answers, demo_entry, steps
+from tests.integration.cli import DEMO, Cli, answers, read_yaml, steps
 from tests.integration.engine import Engine, wait_for
 
 PORT = 24100
@@ -43,7 +43,7 @@ def test_the_demo_is_built_served_asked_and_removed(cli: Cli, cpu_image: str) ->
     assert cli.run("ask", "demo", "What is this?", "--image", str(PROBE), "--max-tokens", "8").out.strip()
     seen = cli.status()["demo"]
     assert (seen["state"], seen["ready"], seen["engine"]) == ("ready", True, "transformers")
-    assert seen["url"] == f"http://127.0.0.1:{demo_entry()['engines']['transformers']['port']}"
+    assert seen["url"] == f"http://127.0.0.1:{read_yaml(DEMO)['engines']['transformers']['port']}"
     container = cli.inspect(seen["container_id"])
     hardened(container)
     assert [m["Type"] for m in container["Mounts"]] == ["volume"] * 3, "the gate comes with our own image"
