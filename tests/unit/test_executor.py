@@ -95,6 +95,14 @@ def test_when_compose_fails_nothing_is_half_started(world: FakeWorld) -> None:
     assert set(world.docker.containers) == {"id-other-transformers", "id-else"}, "only ours, only of this plan"
 
 
+def test_when_compose_fails_what_it_had_started_goes_and_a_running_replacement_stays(world: FakeWorld) -> None:
+    with_image(world).docker.add(container("a"), container("b"))
+    world.compose.fails = FitError("a port was taken in the meantime")
+    with pytest.raises(FitError, match="a port was taken"):
+        applied(world, step("create", "a"), step("replace", "b"))
+    assert set(world.docker.containers) == {"id-b-transformers"}
+
+
 def test_when_a_build_fails_nothing_is_started(world: FakeWorld) -> None:
     world.builder.fails = OrchestratorError("building it failed")
     with pytest.raises(OrchestratorError, match="building it failed"):
