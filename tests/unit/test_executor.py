@@ -96,11 +96,11 @@ def test_when_compose_fails_nothing_is_half_started(world: FakeWorld) -> None:
 
 
 def test_when_compose_fails_what_it_had_started_goes_and_a_running_replacement_stays(world: FakeWorld) -> None:
-    with_image(world).docker.add(container("a"), container("b"))
-    world.compose.fails = FitError("a port was taken in the meantime")
+    with_image(world).compose.fails = FitError("a port was taken in the meantime")
+    world.compose.started = frozenset({"a-transformers", "b-transformers"})
     with pytest.raises(FitError, match="a port was taken"):
-        applied(world, step("create", "a"), step("replace", "b"))
-    assert set(world.docker.containers) == {"id-b-transformers"}
+        applied(world, step("create", "a"), step("replace", "b"), step("create", "c"))
+    assert {c.service for c in world.docker.containers.values()} == {"b-transformers"}
 
 
 def test_when_a_build_fails_nothing_is_started(world: FakeWorld) -> None:
