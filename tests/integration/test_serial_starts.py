@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from tests.integration.cli import Cli, steps
+from tests.integration.cli import Cli, answers, steps
 from tests.integration.engine import Engine, wait_for
 from tests.integration.stub_image import STUB_IMAGE
 
@@ -15,20 +15,21 @@ VOLUMES = ("orchestrator-weights", "orchestrator-cache", "orchestrator-locks")
 NAMES = ("alpha", "beta", "gamma", "delta")
 
 
-def entries(cli: Cli, names: Sequence[str], **environment: str) -> None:
-    at = PORT + len(list(cli.registry.iterdir()))
-    for port, name in enumerate(names, at):
-        cli.entry(name, port=port, devices=("gpu",), environment={"STUB_LOAD_SECONDS": "0.5", **environment})
+PORTS = {name: PORT + at for at, name in enumerate((*NAMES, "endless", "next", "free"))}
+
+
+def entries(cli: Cli, *names: str, **environment: str) -> None:
+    for name in names:
+        cli.entry(name, port=PORTS[name], devices=("gpu",), environment={"STUB_LOAD_SECONDS": "0.5", **environment})
 
 
 def container(name: str) -> str:
     return f"orchestrator-{name}-transformers"
 
 
-def healthy(engine: Engine, names: Sequence[str]) -> bool:
-    form = "{{.State.Health.Status}}"
-    said = engine.run("docker", "inspect", "--format", form, *map(container, names), check=False)
-    return said.stdout.split() == ["healthy"] * len(names)
+def serve(*names: str) -> None:
+    """Wait until all of them answer; sooner than Docker's next look at their health."""
+    wait_for(lambda: all(answers(PORTS[name]) for name in names), f"{names} to serve", every=0.1)
 
 
 def loads(engine: Engine, name: str) -> list[tuple[str, str]]:
@@ -54,7 +55,7 @@ def one_at_a_time(engine: Engine, names: Sequence[str], starts: int) -> None:
 def test_four_models_on_one_gpu(cli: Cli, engine: Engine) -> None:
     """Rendered and started by Compose alone, then after a restart of the engine, then looked at again by both."""
     cli.gpus("GPU-aaaa")
-    entries(cli, NAMES)
+    entries(cli, *NAMES)
     files = cli.folder / "rendered"
     cli.run("render", *NAMES, "--output", str(files))
     mounts = [word for name in VOLUMES for word in ("--volume", f"{name}:/{name}")]
@@ -62,12 +63,12 @@ def test_four_models_on_one_gpu(cli: Cli, engine: Engine) -> None:
     engine.run("docker", "run", "--rm", *chown)
     compose = ("docker", "compose", "--file", str(files / "compose.yaml"), "up", "--detach")
     engine.run(*compose)
-    wait_for(lambda: healthy(engine, NAMES), "all four healthy", every=0.2)
+    serve(*NAMES)
     one_at_a_time(engine, NAMES, starts=1)
     assert {tuple(entry["gpus"]) for entry in cli.status().values()} == {("GPU-aaaa",)}
 
     engine.restart()
-    wait_for(lambda: healthy(engine, NAMES), "all four healthy again", every=0.2)
+    serve(*NAMES)
     one_at_a_time(engine, NAMES, starts=2)
 
     before = cli.ids(), cli.started()
@@ -78,8 +79,8 @@ def test_four_models_on_one_gpu(cli: Cli, engine: Engine) -> None:
 
 def test_one_gpu_waits_and_the_other_does_not(cli: Cli, engine: Engine) -> None:
     cli.gpus("GPU-aaaa", "GPU-bbbb")
-    entries(cli, ["endless"], STUB_NEVER_READY="1")
-    entries(cli, ["next", "free"])
+    entries(cli, "endless", STUB_NEVER_READY="1")
+    entries(cli, "next", "free")
     cli.run("up", "endless", "--gpu", "GPU-aaaa", "--no-wait")
     wait_for(lambda: "gate: starting" in cli.run("logs", "endless").out, "the endless loader", every=0.1)
     cli.run("up", "next", "--gpu", "GPU-aaaa", "--no-wait")
@@ -90,18 +91,19 @@ def test_one_gpu_waits_and_the_other_does_not(cli: Cli, engine: Engine) -> None:
     assert container("endless") in waiting["remark"], "it says who holds the GPU"
     assert cli.status()["endless"]["state"] == "starting"
     cli.run("down", "endless")
-    wait_for(lambda: healthy(engine, ["next"]), "the next one's turn", every=0.2)
+    serve("next")
     one_at_a_time(engine, ["next"], starts=1)
 
 
 def test_a_power_cut_with_models_up(cli: Cli, engine: Engine) -> None:
     """The kernel forgets the locks of the dead; what comes back is serial too."""
     cli.gpus("GPU-aaaa")
-    entries(cli, NAMES[:2])
-    cli.run("up", *NAMES[:2], "--no-wait")
-    wait_for(lambda: healthy(engine, NAMES[:2]), "both healthy", every=0.2)
+    names = NAMES[:2]
+    entries(cli, *names)
+    cli.run("up", *names, "--no-wait")
+    serve(*names)
     before = cli.ids()
     engine.restart(power_cut=True)
-    wait_for(lambda: healthy(engine, NAMES[:2]), "both healthy again", every=0.2)
+    serve(*names)
     assert cli.ids() == before
-    one_at_a_time(engine, NAMES[:2], starts=2)
+    one_at_a_time(engine, names, starts=2)
