@@ -14,7 +14,7 @@ Step = tuple[int, Option]
 
 
 def upgrade(load: Load, budget: Budget) -> Load:
-    """The packing with better ways, and items of more value instead of others: the better of the two orders of these."""
+    """The packing with better ways, and items of more value for others: the better of the two orders of these."""
     last = _upgraded(load, budget)
     if len(load.at) == len(load.problem.items):
         return last
