@@ -38,8 +38,13 @@ test: check ## Run everything that decides whether a change is good (.ci/run)
 	.ci/base-image --tar
 	.ci/as-root $(bin)/pytest tests/integration $(args)
 
+.PHONY: fresh
+fresh: tools ## Check that compose/ is what `make compose` would write
+	@for host in $(hosts); do $(bin)/orchestrator render --all --allow-unpinned --inventory compose/hosts/$$host.yaml \
+	    --output compose/$$host --check; done
+
 .PHONY: check
-check: tools lint ## The quick part of it: no Docker, no network once .venv is there
+check: tools lint fresh ## The quick part of it: no Docker, no network once .venv is there
 	$(bin)/pytest tests/unit tests/golden tests/functional $(args)
 
 .PHONY: lint

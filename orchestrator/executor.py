@@ -96,10 +96,13 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
 
 
 def _discard(work: Work, new: Sequence[Step], world: World) -> None:
-    """Remove what Compose created and could not start, so that nothing is half-started."""
-    services = {step.subject for step in new}
+    """Remove every container that is new, and a replacement that could not start: all or nothing.
+
+    A replacement that runs stays, because what it replaced is gone.
+    """
+    kinds = {step.subject: step.kind for step in new}
     for container in world.docker.observe().project(work.plan.project):
-        if container.service in services and container.state == "created":
+        if kinds.get(container.service) == "create" or (container.service in kinds and container.state == "created"):
             world.actor.remove(container.id, grace=0)
 
 

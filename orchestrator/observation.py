@@ -83,8 +83,8 @@ class Container:
 
     @property
     def failed(self) -> bool:
-        """Whether waiting longer can't help: parked, dead, or never started."""
-        return self.phase in {"parked", "dead", "created"}
+        """Whether waiting longer can't help: parked, dead, paused by hand, or never started."""
+        return self.phase in {"parked", "dead", "paused", "created"}
 
 
 @dataclass(frozen=True, slots=True)

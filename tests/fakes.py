@@ -182,13 +182,17 @@ def _serving(container: Container) -> Container:
 
 @dataclass
 class FakeCompose:
-    """ComposeCli: makes containers of the documents in the workspace. ``fails``: after they were created."""
+    """ComposeCli: makes containers of the documents in the workspace.
+
+    ``fails``: after they were created, and those in ``started`` before that were started.
+    """
 
     docker: FakeDocker
     workspace: FakeWorkspace
     log: list[str]
     born: Callable[[Container], Container] = _serving
     fails: OrchestratorError | None = None
+    started: frozenset[str] = frozenset()
     missing: OrchestratorError | None = None
 
     def version(self) -> str:
@@ -205,7 +209,7 @@ class FakeCompose:
             made = self._container(service, parse(files[f"{service}.yaml"])["services"][service])
             for old in [c for c in self.docker.containers.values() if c.name == made.name]:
                 del self.docker.containers[old.id]
-            self.docker.add(made if self.fails else self.born(made))
+            self.docker.add(made if self.fails and service not in self.started else self.born(made))
         if self.fails is not None:
             raise self.fails
 

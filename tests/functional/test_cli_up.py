@@ -12,7 +12,7 @@ from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
 from orchestrator.observation import Foreign, Gate, PortHolder
 from orchestrator.ports import DockerVersion
 from tests.builders import READY, gpu
-from tests.fakes import FakeWorld
+from tests.fakes import FakeWorld, parse
 from tests.functional.cli import Command, Said, command, world
 
 DEMO = "demo-transformers"
@@ -65,6 +65,20 @@ def test_a_second_start_keeps_and_asks_again(here: FakeWorld, do: Command) -> No
     assert "keep  demo-transformers  nothing changed" in said.out
     assert here.log == []
     assert len(here.models.asked) == 2
+
+
+def test_a_later_start_keeps_the_earlier_in_the_fleet(here: FakeWorld, do: Command, tmp_path: Path) -> None:
+    folder = own_entry(tmp_path, "name: demo", "name: second", port=25000)
+    do("up", "demo")
+    do("--registry", str(folder), "up", "second")
+    assert fleet(here) == [f"{DEMO}.yaml", "second-transformers.yaml"]
+    do("down", "demo")
+    do("--registry", str(folder), "up", "second")
+    assert fleet(here) == ["second-transformers.yaml"]
+
+
+def fleet(here: FakeWorld) -> object:
+    return parse(here.workspace.files["orchestrator"]["compose.yaml"])["include"]
 
 
 def test_two_projects_live_side_by_side(here: FakeWorld, do: Command) -> None:
@@ -290,12 +304,13 @@ def test_ctrl_c_says_what_goes_on(here: FakeWorld, do: Command) -> None:
     do("up", "demo").refused(130, "interrupted; what was begun for demo goes on starting", "orchestrator down demo")
 
 
-def own_entry(tmp_path: Path, before: str, after: str, *, recipe: bool = True) -> Path:
+def own_entry(tmp_path: Path, before: str, after: str, *, recipe: bool = True, port: int = 24000) -> Path:
     """A folder with the demo's entry, changed in one place; without the recipe it comes from a repository."""
     text = (Path(__file__).parents[2] / "orchestrator/registry/models/demo.yaml").read_text(encoding="utf-8")
     assert before in text
-    text = text.replace(before, after)
+    text = text.replace(before, after).replace("port: 24000", f"port: {port}")
     if not recipe:
         text = text.replace("  recipe: {name: qwen2-vl-tiny, seed: 7}\n", "  repository: owner/demo\n")
-    (tmp_path / "demo.yaml").write_text(text, encoding="utf-8")
+    name = text.partition("\nname: ")[2].partition("\n")[0]
+    (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
     return tmp_path

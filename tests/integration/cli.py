@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import os
 import re
@@ -25,9 +24,15 @@ DEMO = REPOSITORY / "orchestrator" / "registry" / "models" / "demo.yaml"
 SECONDS = 120.0
 
 
-def demo_entry() -> dict[str, Any]:
-    """The packaged demo's entry, as plain values that may be changed."""
-    return cast("dict[str, Any]", YAML(typ="safe", pure=True).load(io.StringIO(DEMO.read_text(encoding="utf-8"))))
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The values in a YAML file."""
+    return cast("dict[str, Any]", YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")))
+
+
+def write_yaml(path: Path, value: dict[str, Any]) -> None:
+    """Write a YAML file."""
+    with path.open("w", encoding="utf-8") as stream:
+        YAML(typ="safe", pure=True).dump(value, stream)
 
 
 @dataclass
@@ -99,7 +104,9 @@ class Cli:
 
     @property
     def env(self) -> dict[str, str]:
-        kept = {k: v for k, v in self.engine.env.items() if not k.startswith("ORCHESTRATOR_") or k.endswith("_WHEELS")}
+        """Ours, without the caller's settings of this project."""
+        dropped = re.compile(r"ORCHESTRATOR_(?!WHEELS).*")
+        kept = {name: value for name, value in self.engine.env.items() if not dropped.fullmatch(name)}
         own = {"ORCHESTRATOR_STATE_DIR": str(self.state), "TMPDIR": str(self.folder / "tmp")}
         if any(self.registry.iterdir()):
             own["ORCHESTRATOR_REGISTRY"] = str(self.registry)
@@ -113,17 +120,29 @@ class Cli:
         environment: Mapping[str, str] | None = None,
         devices: Sequence[str] = ("cpu",),
         folder: Path | None = None,
+        parameters: int = 0,
         **engine: object,
     ) -> str:
-        """Write an entry that the stub serves, made from the demo's; returns its name."""
-        entry = demo_entry()
+        """Write an entry that the stub serves, made from the demo's; returns its name.
+
+        ``parameters``: so many more than the demo has. ``engine``: more keys of the engine.
+        """
+        entry = read_yaml(DEMO)
         entry.update(name=name, title=f"Stub {name}")
+        entry["parameters"]["total"] += parameters
+        entry["parameters"]["modules"][-1]["count"] += parameters
         entry["engines"]["transformers"].update(
             image=STUB_IMAGE, port=port, environment=dict(environment or {}), devices=list(devices), **engine
         )
-        # JSON is YAML
-        ((folder or self.registry) / f"{name}.yaml").write_text(json.dumps(entry, indent=1), encoding="utf-8")
+        write_yaml((folder or self.registry) / f"{name}.yaml", entry)
         return name
+
+    def gpus(self, *ids: str) -> None:
+        """Let all runs see a host with these GPUs of 24 GiB instead of this one's."""
+        rows = [{"id": id_, "name": "Stub", "total_mib": 24576} for id_ in ids]
+        path = self.folder / "host.yaml"
+        path.write_text(json.dumps({"schema_version": 1, "name": "stub-host", "gpus": rows}))
+        self.extra["ORCHESTRATOR_INVENTORY"] = str(path)
 
     def start(self, *arguments: str) -> Running:
         """Start a run, in a session of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 from collections.abc import Iterator
@@ -93,17 +94,17 @@ def test_three_ups_of_the_same_model(cli: Cli) -> None:
     assert [done.code for done in ended] == [0, 0, 0], "\n".join(map(str, ended))
     assert list(cli.ids()) == [OURS]
     assert sorted(steps(done.out)["tiny-transformers"] for done in ended) == ["create", "keep", "keep"]
-    holders = [f"waiting for 'orchestrator up tiny' of root (pid {run.process.pid})" for run in runs]
+    holders = [f"waiting for 'orchestrator up tiny' of {getpass.getuser()} (pid {run.process.pid})" for run in runs]
     assert any(line in done.err for done in ended for line in holders), ended
 
 
 def test_three_ups_of_different_models(cli: Cli) -> None:
     names = [cli.entry(name, port=PORT + at) for at, name in enumerate(("tiny", "other", "third"))]
-    runs = [cli.start("up", name) for name in names]
+    runs = [cli.start("up", name, "--no-wait") for name in names]
     ended = [run.end() for run in runs]
     assert [done.code for done in ended] == [0, 0, 0], "\n".join(map(str, ended))
     assert cli.ids().keys() == {f"orchestrator-{name}-transformers" for name in names}
-    assert all(entry["ready"] for entry in cli.status().values())
+    wait_for(lambda: all(answers(PORT + at) for at in range(3)), "all three")
     assert steps(cli.run("up", *names, "--no-wait").out) == {f"{name}-transformers": "keep" for name in names}
 
 

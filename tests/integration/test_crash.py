@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.cli import Cli, Running, answers, steps
+from tests.integration.cli import DEMO, Cli, Running, answers, read_yaml, steps
 from tests.integration.engine import Engine, wait_for
 
 PORT = 24300
@@ -107,9 +107,9 @@ def test_killed_while_building(cli: Cli, cpu_image: str) -> None:
     running.kill_all()
     running.end()
     assert not cli.engine.objects(), "nothing is made before there is an image"
-    again = cli.run("up", "demo", timeout=300)
+    again = cli.run("up", "demo", "--no-wait", timeout=300)
     assert steps(again.out)[cpu_image] == "build"
-    assert "demo-transformers: ready, answered" in again.err
+    wait_for(lambda: answers(read_yaml(DEMO)["engines"]["transformers"]["port"]), "the demo")
 
 
 def test_killed_while_stopping(cli: Cli) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli import Cli, answers, demo_entry, steps
+from tests.integration.cli import DEMO, Cli, answers, read_yaml, steps
 from tests.integration.engine import Engine, wait_for
 
 PORT = 24100
@@ -43,7 +43,7 @@ def test_the_demo_is_built_served_asked_and_removed(cli: Cli, cpu_image: str) ->
     assert cli.run("ask", "demo", "What is this?", "--image", str(PROBE), "--max-tokens", "8").out.strip()
     seen = cli.status()["demo"]
     assert (seen["state"], seen["ready"], seen["engine"]) == ("ready", True, "transformers")
-    assert seen["url"] == f"http://127.0.0.1:{demo_entry()['engines']['transformers']['port']}"
+    assert seen["url"] == f"http://127.0.0.1:{read_yaml(DEMO)['engines']['transformers']['port']}"
     container = cli.inspect(seen["container_id"])
     hardened(container)
     assert [m["Type"] for m in container["Mounts"]] == ["volume"] * 3, "the gate comes with our own image"
@@ -54,7 +54,7 @@ def test_the_demo_is_built_served_asked_and_removed(cli: Cli, cpu_image: str) ->
     assert cli.engine.objects().volumes >= VOLUMES, "weights and caches stay"
 
 
-def test_a_second_up_keeps_what_serves(cli: Cli) -> None:
+def test_a_second_up_keeps_and_a_changed_entry_replaces_with_consent(cli: Cli, tmp_path: Path) -> None:
     cli.entry("tiny", port=PORT)
     cli.run("up", "tiny")
     before = cli.ids(), cli.started()
@@ -66,26 +66,21 @@ def test_a_second_up_keeps_what_serves(cli: Cli) -> None:
     assert table[0].split() == ["MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "ADDRESS", "UP"]
     assert table[1].split()[:-1] == ["tiny", "transformers", "ready", "healthy", "CPU", "-", f"127.0.0.1:{PORT}"]
 
-
-def test_a_changed_entry_replaces_only_with_consent(cli: Cli, tmp_path: Path) -> None:
-    cli.entry("tiny", port=PORT)
-    cli.run("up", "tiny")
-    before = cli.ids()
     (tmp_path / "mine").mkdir()
     cli.entry("tiny", port=PORT, max_model_len=1024, folder=tmp_path / "mine")
     folders = ("--registry", str(cli.registry), "--registry", str(tmp_path / "mine"))
     cause = "command changed: --max-model-len 2048 -> 1024"
-
     refused = cli.run(*folders, "up", "tiny", code=1)
     assert cause in refused.out
     assert "declined; nothing was changed" in refused.err
-    assert cli.ids() == before
+    assert (cli.ids(), cli.started()) == before
     assert answers(PORT)
 
-    replaced = cli.run(*folders, "up", "tiny", "--yes")
+    replaced = cli.run(*folders, "up", "tiny", "--yes", "--no-wait")
     assert f"tiny-transformers: replace: {cause}" in replaced.err
-    assert cli.ids().keys() == before.keys()
-    assert cli.ids() != before
+    wait_for(lambda: answers(PORT), "the new container")
+    assert cli.ids().keys() == before[0].keys()
+    assert cli.ids() != before[0]
 
 
 def test_stop_start_restart_logs_and_down(cli: Cli, engine: Engine) -> None:
@@ -106,8 +101,11 @@ def test_stop_start_restart_logs_and_down(cli: Cli, engine: Engine) -> None:
     first = cli.started()
     cli.run("restart", "tiny")
     wait_for(lambda: answers(PORT), "the model after restart")
-    assert cli.ids() == container
     assert cli.started() != first
+    cli.run("stop", "tiny")
+    assert steps(cli.run("up", "tiny", "--no-wait").out) == {"tiny-transformers": "start"}
+    wait_for(lambda: answers(PORT), "the model after up")
+    assert cli.ids() == container
 
     assert "1 removed" in cli.run("down", "tiny").err
     assert "nothing runs" in cli.run("status").out
@@ -116,16 +114,6 @@ def test_stop_start_restart_logs_and_down(cli: Cli, engine: Engine) -> None:
     assert not left.networks
     assert left.volumes == VOLUMES
     assert "there is no container of tiny" in cli.run("down", "tiny", code=1).err
-
-
-def test_a_stopped_model_is_started_again_by_up(cli: Cli) -> None:
-    cli.entry("tiny", port=PORT)
-    cli.run("up", "tiny", "--no-wait")
-    before = cli.ids()
-    cli.run("stop", "tiny")
-    assert steps(cli.run("up", "tiny", "--no-wait").out) == {"tiny-transformers": "start"}
-    wait_for(lambda: answers(PORT), "the model")
-    assert cli.ids() == before
 
 
 def test_two_models_at_once(cli: Cli) -> None:
@@ -170,9 +158,8 @@ def test_a_parked_engine_is_told_at_once_and_mended_by_its_entry(cli: Cli) -> No
     assert "is not ready: parked" in cli.run("ask", "tiny", "?", code=1).err
 
     cli.entry("tiny", port=PORT)
-    mended = cli.run("up", "tiny")
-    assert steps(mended.out) == {"tiny-transformers": "replace"}
-    assert "tiny-transformers: ready, answered" in mended.err
+    assert steps(cli.run("up", "tiny", "--no-wait").out) == {"tiny-transformers": "replace"}
+    wait_for(lambda: answers(PORT), "the mended model")
 
 
 def test_a_server_of_another_name_is_not_ready(cli: Cli) -> None:

@@ -87,12 +87,20 @@ def test_a_plan_that_keeps_everything_calls_nothing(world: FakeWorld) -> None:
 
 
 def test_when_compose_fails_nothing_is_half_started(world: FakeWorld) -> None:
-    with_image(world).docker.add(container("other", state="created"), container("c", project="else", state="created"))
+    foreign = container("a", project="else", state="created", id="id-else")
+    with_image(world).docker.add(container("other", state="created"), foreign)
     world.compose.fails = FitError("a port was taken in the meantime")
     with pytest.raises(FitError, match="a port was taken"):
         applied(world, step("create", "a"), step("create", "b"))
-    left = {c.service for c in world.docker.containers.values()}
-    assert left == {"other-transformers", "c-transformers"}, "only ours, only of this plan"
+    assert set(world.docker.containers) == {"id-other-transformers", "id-else"}, "only ours, only of this plan"
+
+
+def test_when_compose_fails_what_it_had_started_goes_and_a_running_replacement_stays(world: FakeWorld) -> None:
+    with_image(world).compose.fails = FitError("a port was taken in the meantime")
+    world.compose.started = frozenset({"a-transformers", "b-transformers"})
+    with pytest.raises(FitError, match="a port was taken"):
+        applied(world, step("create", "a"), step("replace", "b"))
+    assert {c.service for c in world.docker.containers.values()} == {"b-transformers"}
 
 
 def test_when_a_build_fails_nothing_is_started(world: FakeWorld) -> None:

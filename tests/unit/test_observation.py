@@ -28,7 +28,7 @@ from tests.builders import container
         ({"state": "exited", "gate": None, "health": "", "exit_code": 1}, "dead", False, False, True),
         ({"state": "exited", "exit_code": 127}, "dead", False, False, True),
         ({"state": "restarting", "gate": None, "health": ""}, "restarting", True, False, False),
-        ({"state": "paused"}, "paused", True, False, False),
+        ({"state": "paused"}, "paused", True, False, True),
         ({"state": "dead", "gate": None}, "dead", False, False, True),
     ],
 )

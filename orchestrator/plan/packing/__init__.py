@@ -19,7 +19,7 @@ from orchestrator.plan.packing.values import Bin, Chosen, Item, Packing, Score, 
 __all__ = ["Bin", "Chosen", "Item", "Packing", "Score", "Strategy", "Way", "pack", "score"]
 
 #: work for each of the three parts, in steps of about 0.2 us: some, and some more for each pair of a model and a GPU
-STEPS, STEPS_PER_PAIR = 200_000, 5
+STEPS, STEPS_PER_PAIR = 150_000, 10
 
 
 def pack(items: Sequence[Item], bins: Sequence[Bin], *, strategy: Strategy = "pack") -> Packing:

@@ -64,6 +64,15 @@ def _gather_on(load: Load, target: int, size: int, budget: Budget) -> bool:
 
 def divide(load: Load, emptier: int, fuller: int, budget: Budget) -> None:
     """Moves items between two GPUs so that ``fuller`` holds as much as it can."""
+    contents = load.content[emptier], load.content[fuller]
+    if contents in load.problem.divided or budget.steps <= 0:
+        return
+    if not _divide(load, emptier, fuller, budget):
+        load.problem.divided.add(contents)
+
+
+def _divide(load: Load, emptier: int, fuller: int, budget: Budget) -> bool:
+    """Whether there was something to gain."""
     movable = [
         (option.size, item)
         for at, other in ((emptier, fuller), (fuller, emptier))
@@ -74,15 +83,14 @@ def divide(load: Load, emptier: int, fuller: int, budget: Budget) -> None:
     sums = [0]
     for size, _ in movable:
         sums += [size + s for s in sums]  # the position is the set of items, a bit each
-    if not budget.spend(len(sums) + OVERHEAD):
-        return
+    budget.spend(len(sums) + OVERHEAD)
     here = sum(size for size, item in movable if fuller in load.at[item][1])
     there = sum(size for size, _ in movable) - here
     most = load.left[fuller] + here
     # The emptier one takes the rest, which must fit as well.
     best = max((s for s in sums if s <= most), default=0)
     if best <= here or here + there - best > load.left[emptier] + there:
-        return
+        return False
     wanted = sums.index(best)
     moves = []
     for bit, (_, item) in enumerate(movable):
@@ -92,3 +100,4 @@ def divide(load: Load, emptier: int, fuller: int, budget: Budget) -> None:
     options = [load.take(item)[0] for item, _ in moves]
     for (item, to), option in zip(moves, options, strict=True):
         load.put(item, option, (to,))
+    return True

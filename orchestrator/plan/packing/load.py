@@ -42,6 +42,10 @@ class Problem:
             raise ValueError("each item needs a name of its own, and each GPU an id")
         self.rooms = [max(0, b.room) for b in self.bins]
         position = {b.id: at for at, b in enumerate(self.bins)}
+        #: pairs of contents that can't be divided any better
+        self.divided: set[tuple[int, int]] = set()
+        #: counts the changes of every packing, so that each content of a GPU has a number of its own
+        self.changes = 0
         empty = Load(self)
         #: the ways of each item that can work at all, the smallest first
         self.options = [
@@ -82,6 +86,8 @@ class Load:
         #: the GPUs that are offered to items free to go anywhere
         self.by_left = sorted((left, at) for at, left in enumerate(self.left))
         self.closed: set[int] = set()
+        #: equal numbers, equal contents, in copies too
+        self.content = [-at for at in range(len(self.left))]
         self.held: list[set[int]] = [set() for _ in self.left]
         self.at: dict[int, Place] = {}
 
@@ -92,6 +98,7 @@ class Load:
         other.left = self.left.copy()
         other.by_left = self.by_left.copy()
         other.closed = self.closed.copy()
+        other.content = self.content.copy()
         other.held = [held.copy() for held in self.held]
         other.at = self.at.copy()
         return other
@@ -128,6 +135,8 @@ class Load:
         else:
             del self.by_left[bisect_left(self.by_left, (left, at))]
         self.left[at] = left + by
+        self.problem.changes += 1
+        self.content[at] = self.problem.changes
         insort(self.by_left, (left + by, at))
 
     def find(self, option: Option) -> tuple[int, ...] | None:
@@ -139,7 +148,8 @@ class Load:
         if option.allowed is None:
             found = bisect_left(self.by_left, (option.size, -1))
             return (self.by_left[found][1],) if found < len(self.by_left) else None
-        return tuple(self.fitting(option)[:1]) or None
+        best = min(((left, at) for at in option.allowed if (left := self.left[at]) >= option.size), default=None)
+        return None if best is None else (best[1],)
 
     def fitting(self, option: Option) -> list[int]:
         """The GPUs that have the room, the one with the least left first."""

@@ -58,7 +58,10 @@ def _level(load: Load, level: Sequence[int], budget: Budget) -> Load:
         return best
     best = _leave_out(best, set(load.at), level, budget)
     repair(best, [item for item in level if item not in best.at], budget)
-    return _missing_first(best, set(load.at), level, budget)
+    found = _missing_first(best, set(load.at), level, budget)
+    if found is not best:
+        repair(found, [item for item in level if item not in found.at], budget)
+    return found
 
 
 def _missing_first(best: Load, kept: set[int], level: Sequence[int], budget: Budget) -> Load:

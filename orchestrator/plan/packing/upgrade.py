@@ -14,16 +14,31 @@ Step = tuple[int, Option]
 
 
 def upgrade(load: Load, budget: Budget) -> Load:
-    """The packing with better ways: first as many at once as a new packing of the same items takes, then one by one."""
-    exchange(load)
-    load = _at_once(load, budget)
+    """The packing with better ways, and items of more value for others: the better of the two orders of these."""
+    last = _upgraded(load, budget)
+    if len(load.at) == len(load.problem.items):
+        return last
+    first = load.copy()
+    _exchange(first)
+    _exchange(last)
+    return max(last, _upgraded(first, budget), key=_worth)
+
+
+def _worth(load: Load) -> tuple[int, int]:
+    options = [option for option, _ in load.at.values()]
+    return sum(option.value for option in options), -sum(option.total for option in options)
+
+
+def _upgraded(load: Load, budget: Budget) -> Load:
+    """Better ways: first as many at once as a new packing of the same items takes, then one by one."""
+    load = _at_once(load.copy(), budget)
     for item, option in _steps(load):
         if option.value > load.at[item][0].value:
             load = _one(load, item, option, budget)
     return load
 
 
-def exchange(load: Load) -> None:
+def _exchange(load: Load) -> None:
     """Puts items that are not placed where one of the same priority is worth less."""
     problem = load.problem
     for item, options in enumerate(problem.options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -69,9 +70,8 @@ Score = tuple[tuple[int, ...], int, int, Fraction, int]
 
 def score(items: Sequence[Item], bins: Sequence[Bin], chosen: Packing, strategy: Strategy) -> Score:
     """How good a packing of these items is. Only scores of the same items, GPUs and strategy can be compared."""
-    placed = {item.name: item.priority for item in items if item.name in chosen}
-    levels = sorted({item.priority for item in items}, reverse=True)
-    counts = tuple(sum(priority == level for priority in placed.values()) for level in levels)
+    placed = Counter(item.priority for item in items if item.name in chosen)
+    counts = tuple(placed[level] for level in sorted({item.priority for item in items}, reverse=True))
     value = sum(c.way.value for c in chosen.values())
     used = loads(chosen)
     cost = Fraction(len(used)) if strategy == "pack" else largest_share(bins, used)

@@ -1,0 +1,103 @@
+"""Rendered files, judged by Docker Compose itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.integration.cli import REPOSITORY, Cli, read_yaml, write_yaml
+
+PORT = 24600
+FOLDERS = sorted(path.parent for path in (REPOSITORY / "compose").glob("*/compose.yaml"))
+NASTY = (
+    "a: b # c {d} [e] $HOME ${HOME} $$ $",
+    "\"double\" 'single' `back` \\ \\n",
+    "two\nlines\ttab\r end \n",
+    "- ? : , & * ! | > % @",
+    "\N{LINE SEPARATOR}\N{NEXT LINE}\N{NO-BREAK SPACE}\N{ZERO WIDTH NO-BREAK SPACE}",
+    "日本語 \N{PILE OF POO} é",
+    "null",
+    "0x1F",
+    " ",
+    "",
+)
+
+
+def compose(folder: Path, file: str, *words: str) -> str:
+    """Run ``docker compose -f FILE``; what it says on stderr is nothing, not even a warning."""
+    argv = ["docker", "compose", "--file", str(folder / file), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), f"{' '.join(argv)}: exit {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
+def hashes(folder: Path, file: str) -> dict[str, str]:
+    """Config hash by service."""
+    return dict(line.split() for line in compose(folder, file, "config", "--hash", "*").splitlines())
+
+
+def read_back(folder: Path, service: str) -> dict[str, Any]:
+    """The service as Compose understands it."""
+    project = json.loads(compose(folder, f"{service}.yaml", "config", "--format", "json"))
+    return cast("dict[str, Any]", project["services"][service])
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_committed_files_are_accepted(folder: Path) -> None:
+    """Each by itself and all together, and a container is the same through either, so that neither replaces it."""
+    together = hashes(folder, "compose.yaml")
+    own: dict[str, str] = {}
+    for file in sorted(folder.glob("*.yaml")):
+        compose(folder, file.name, "config", "--quiet")
+        if file.name != "compose.yaml":
+            own |= hashes(folder, file.name)
+    assert together
+    assert together.items() <= own.items()
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_committed_files_are_fresh(cli: Cli, folder: Path) -> None:
+    """If this fails, run ``make compose`` and look at the difference."""
+    host = REPOSITORY / "compose" / "hosts" / f"{folder.name}.yaml"
+    cli.run("render", "--all", "--allow-unpinned", "--inventory", str(host), "--output", str(folder), "--check")
+
+
+def nasty(cli: Cli) -> tuple[dict[str, str], dict[str, str]]:
+    """Write an entry with bad strings wherever an entry may hold any; returns its environment and its flags."""
+    environment = {f"NASTY_{at}": text for at, text in enumerate(NASTY)}
+    flags = {f"nasty{at}": text for at, text in enumerate(NASTY)}
+    cli.entry("tiny", port=PORT, environment=environment, flags=flags)
+    path = cli.registry / "tiny.yaml"
+    entry = read_yaml(path)
+    entry["title"] = entry["summary"] = entry["probe"]["prompt"] = "".join(NASTY)
+    entry["prompt"]["stop"] = [text for text in NASTY if text]
+    write_yaml(path, entry)
+    return environment, flags
+
+
+def words(flags: dict[str, str]) -> list[str]:
+    return [f"--stop={text}" for text in NASTY if text] + [w for key in sorted(flags) for w in (f"--{key}", flags[key])]
+
+
+def test_nasty_strings_are_read_back_exactly(cli: Cli, tmp_path: Path) -> None:
+    environment, flags = nasty(cli)
+    cli.run("render", "tiny", "--output", str(tmp_path / "out"))
+    service = read_back(tmp_path / "out", "tiny-transformers")
+    # Compose prints what it would accept again: a dollar is doubled.
+    read = json.loads(json.dumps(service).replace("$$", "$"))
+    assert environment.items() <= read["environment"].items()
+    assert read["command"][-len(words(flags)) :] == words(flags)
+    assert hashes(tmp_path / "out", "compose.yaml") == hashes(tmp_path / "out", "tiny-transformers.yaml")
+
+
+def test_nasty_strings_reach_the_container(cli: Cli) -> None:
+    environment, flags = nasty(cli)
+    cli.run("up", "tiny", "--no-wait")
+    config = cli.inspect("orchestrator-tiny-transformers")["Config"]
+    assert {f"{name}={text}" for name, text in environment.items()} <= set(config["Env"])
+    assert config["Cmd"][-len(words(flags)) :] == words(flags)
+    assert "keep  tiny-transformers" in cli.run("up", "tiny", "--no-wait").out, "what is there is recognised"

@@ -1,0 +1,39 @@
+"""What Compose says when it fails becomes an error of the contract. The texts are those of Docker Engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.adapters.compose_cli import _failure
+from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
+
+PROCESS_HAS_IT = (
+    "Error response from daemon: driver failed programming external connectivity on endpoint x: Error starting "
+    "userland proxy: listen tcp4 127.0.0.1:24001: bind: address already in use"
+)
+CONTAINER_HAS_IT = (
+    "Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for "
+    "127.0.0.1:24001 failed: port is already allocated"
+)
+NO_TOOLKIT = 'Error response from daemon: could not select device driver "nvidia" with capabilities: [[gpu]]'
+NAME_TAKEN = 'Error response from daemon: Conflict. The container name "/x" is already in use by container "y".'
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "code", "words"),
+    [
+        (NO_TOOLKIT, EnvironmentProblem, 4, "Docker can't hand out GPUs"),
+        ("Error response from daemon: Unknown runtime specified nvidia.", EnvironmentProblem, 4, "can't hand out GPUs"),
+        (PROCESS_HAS_IT, FitError, 3, "a port was taken in the meantime"),
+        (CONTAINER_HAS_IT, FitError, 3, "a port was taken in the meantime"),
+        (NAME_TAKEN, OrchestratorError, 1, "docker compose failed"),
+        ("", OrchestratorError, 1, "no message"),
+    ],
+)
+def test_what_compose_says(said: str, kind: type[OrchestratorError], code: int, words: str) -> None:
+    error = _failure(f" Container orchestrator-x  Starting\n{said}\n")
+    assert type(error) is kind
+    assert error.exit_code == code
+    assert words in error.what
+    assert said in error.what
+    assert error.hint
