@@ -27,7 +27,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What to serve and how. ``max_model_len`` is in tokens, ``max_pixels`` in pixels after resizing."""
+    """What to serve and how. ``max_model_len`` is in tokens, ``max_pixels`` in pixels after resizing.
+
+    ``gpu_memory_bytes``: what PyTorch may take of the GPU; None for all of it.
+    """
 
     family: str
     served_name: str
@@ -40,6 +43,7 @@ class Config:
     device: Device = "auto"
     dtype: Dtype = "bfloat16"
     quantisation: Quantisation = "none"
+    gpu_memory_bytes: int | None = None
     max_model_len: int = 4096
     max_images: int = 1
     max_pixels: int | None = None
@@ -82,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--dtype", choices=("bfloat16", "float16", "float32"), default="bfloat16")
     add("--quantisation", choices=("none", "int8"), default="none")
+    add("--gpu-memory-bytes", type=_between(1, 2**63 - 1), help="what PyTorch may take of the GPU; nothing on the CPU")
     add("--max-model-len", type=_between(1, 2**31), default=4096, help="tokens of prompt and answer together")
     add("--max-images", type=_between(0, 1000), default=1, help="images in one request")
     add("--max-pixels", type=_between(1, 2**31), help="larger images are scaled down to it")

@@ -19,6 +19,7 @@ def refusal(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_model_of_the_hub_with_every_option() -> None:
     argv = [*NEEDED, "--model", "Qwen/Qwen2-VL-2B-Instruct", "--revision", "abc", "--host", "0.0.0.0", "--port", "81"]
     argv += ["--device", "cuda", "--dtype", "float16", "--quantisation", "int8", "--max-model-len", "100"]
+    argv += ["--gpu-memory-bytes", "5000000000"]
     argv += ["--max-images", "2", "--max-pixels", "300", "--max-queue", "4", "--trust-remote-code"]
     argv += ["--stop", "<|end|>", "--stop=-x", "--weights", "/elsewhere"]
     assert parse(argv) == Config(
@@ -32,6 +33,7 @@ def test_a_model_of_the_hub_with_every_option() -> None:
         device="cuda",
         dtype="float16",
         quantisation="int8",
+        gpu_memory_bytes=5_000_000_000,
         max_model_len=100,
         max_images=2,
         max_pixels=300,
@@ -57,6 +59,8 @@ def test_a_recipe_takes_the_place_of_a_model() -> None:
         ([*NEEDED, "--model", "m", "--port", "x"], "invalid whole number value: 'x'"),
         ([*NEEDED, "--model", "m", "--dtype", "int4"], "invalid choice: 'int4'"),
         ([*NEEDED, "--model", "m", "--max-model-len", "0"], "must be from 1"),
+        ([*NEEDED, "--model", "m", "--gpu-memory-bytes", "0"], "must be from 1"),
+        ([*NEEDED, "--model", "m", "--gpu-memory-bytes", "4GiB"], "invalid whole number value: '4GiB'"),
         ([*NEEDED, "--model", "m", "--stop", ""], "must not be empty"),
         ([*NEEDED, "--model", "m", "--nope"], "unrecognized arguments: --nope"),
         ([*NEEDED, "--mod", "m"], "unrecognized arguments: --mod"),

@@ -15,6 +15,7 @@ from transformers import BitsAndBytesConfig
 
 from ..config import Config
 from ..errors import UnhealableError
+from ..memory import cap
 
 _log = logging.getLogger("server")
 
@@ -54,6 +55,9 @@ def load_model(model_class: Any, folder: Path, config: Config) -> Any:
     may get over (no GPU in sight, no memory, an I/O error) comes as it is.
     """
     device = device_of(config)
+    if device.type == "cuda" and config.gpu_memory_bytes is not None:
+        share = cap(torch.cuda, config.gpu_memory_bytes)
+        _log.info("may take %.2f GiB of the GPU, %.1f%% of it", config.gpu_memory_bytes / (1 << 30), 100 * share)
     options: dict[str, Any] = {
         "dtype": getattr(torch, config.dtype),
         "trust_remote_code": config.trust_remote_code,

@@ -38,7 +38,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--served-name", required=True)
     for name in ("--model", "--revision", "--recipe", "--seed", "--family", "--device", "--dtype", "--quantisation"):
         parser.add_argument(name)
-    for name in ("--max-model-len", "--max-images", "--max-pixels"):
+    for name in ("--max-model-len", "--max-images", "--max-pixels", "--gpu-memory-bytes"):
         parser.add_argument(name, type=int)
     parser.add_argument("--host", default="0.0.0.0")
     parser.add_argument("--port", type=int, default=8000)
