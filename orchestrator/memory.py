@@ -138,9 +138,8 @@ def _cache(spec: ModelSpec, engine: Engine, profile: Profile, *, blocks: bool) -
 
 def _activation(spec: ModelSpec, profile: Profile) -> int:
     """The larger of the vision tower on the largest image and a prefill."""
-    images = spec.images.limited(profile.pixels)
     prefill = min(_PREFILL_TOKENS, profile.context) * _PREFILL_BYTES * spec.architecture.hidden_size
-    return max(images.patches * images.bytes_per_patch, prefill)
+    return max(spec.images.activation(profile.pixels), prefill)
 
 
 def _vllm(spec: ModelSpec, profile: Profile) -> list[Line]:

@@ -59,7 +59,7 @@ class Rung:
 def ladder(spec: ModelSpec, engine: Engine) -> tuple[Rung, ...]:
     """Every profile that the entry allows on an engine, best first. The first is exactly what the entry asks for."""
     rungs = [Rung(profile, _value(profile, spec, engine)) for profile in _profiles(spec, engine)]
-    return tuple(sorted(rungs, key=lambda rung: (-rung.value, str(rung.profile))))
+    return tuple(sorted(rungs, key=lambda rung: (-rung.value, *_larger(rung.profile, engine))))
 
 
 def parse(text: str) -> Profile | None:
@@ -103,12 +103,13 @@ def _profiles(spec: ModelSpec, engine: Engine) -> Iterator[Profile]:
     sequences = _halvings(engine.max_num_seqs, smallest.max_num_seqs)
     pixels: list[int | None] = [None]
     if images.max_pixels is not None:
-        unit = images.max_pixels // images.tokens
-        pixels = [p // unit * unit for p in _halvings(images.max_pixels, smallest.max_pixels)]
+        whole = [p * images.tokens // images.max_pixels for p in _halvings(images.max_pixels, smallest.max_pixels)]
+        pixels = [tokens * images.max_pixels // images.tokens for tokens in dict.fromkeys(whole)]
     graphs = (True, False) if isinstance(engine, Vllm) else (True,)
     groups = engine.tensor_parallel if isinstance(engine, Vllm) else (1,)
-    for c, s, p, storage, g, n in product(contexts, sequences, pixels, engine.stored, graphs, groups):
-        if c > images.limited(p).tokens:
+    for p in pixels:
+        long = [c for c in contexts if c > images.limited(p).tokens]
+        for c, s, storage, g, n in product(long, sequences, engine.stored, graphs, groups):
             yield Profile(c, s, p, storage, g, n)
 
 
@@ -118,6 +119,18 @@ def _halvings(best: int, least: int | None) -> list[int]:
     while least is not None and found[-1] > least:
         found.append(max(least, found[-1] // 2))
     return found
+
+
+def _larger(profile: Profile, engine: Engine) -> tuple[int, ...]:
+    """Order of profiles that are worth the same, of which a larger one goes first."""
+    return (
+        -profile.context,
+        -profile.sequences,
+        -(profile.pixels or 0),
+        engine.stored.index(profile.storage),
+        -profile.graphs,
+        profile.gpus,
+    )
 
 
 def _value(profile: Profile, spec: ModelSpec, engine: Engine) -> int:

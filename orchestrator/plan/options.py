@@ -118,7 +118,7 @@ def _worth_having(
     found: dict[int, list[tuple[Rung, Claim]]] = {}
     for rung in rungs:
         size = claim(spec, name, rung.profile, context)
-        static = known.get((spec.name, name, str(rung.profile)))
+        static = known.get((spec.name, name, str(rung.profile))) if known else None
         if static is not None:
             size = measured(size, static)
         alike = found.setdefault(rung.profile.gpus, [])

@@ -24,8 +24,17 @@ class Images(Frozen):
         """The same with a smaller limit: tokens and patches go down in proportion. None changes nothing."""
         if max_pixels is None or self.max_pixels is None or max_pixels >= self.max_pixels:
             return self
-        tokens, patches = (-(-size * max_pixels // self.max_pixels) for size in (self.tokens, self.patches))
+        tokens, patches = self._share(self.tokens, max_pixels), self._share(self.patches, max_pixels)
         return self.model_copy(update={"max_pixels": max_pixels, "tokens": tokens, "patches": patches})
+
+    def activation(self, max_pixels: int | None) -> int:
+        """Peak of the vision tower on one image of that limit, in bytes."""
+        return self._share(self.patches, max_pixels) * self.bytes_per_patch
+
+    def _share(self, size: int, max_pixels: int | None) -> int:
+        if max_pixels is None or self.max_pixels is None or max_pixels >= self.max_pixels:
+            return size
+        return -(-size * max_pixels // self.max_pixels)
 
 
 class Smallest(Frozen):
