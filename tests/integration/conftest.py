@@ -14,6 +14,7 @@ import pytest
 from orchestrator.compose import built_image
 from tests.integration.cli import Cli
 from tests.integration.engine import Engine, missing, private_engine
+from tests.integration.nvml import library as nvml
 from tests.integration.stub_image import BASE_IMAGE, build_stub
 
 REPOSITORY = Path(__file__).parents[2]
@@ -38,6 +39,14 @@ def engine() -> Iterator[Engine]:
         give_up(reason)
     with private_engine() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the scripted NVML library, for LD_LIBRARY_PATH."""
+    if reason := nvml.missing():
+        give_up(reason)
+    return nvml.build(tmp_path_factory.mktemp("nvml") / "current")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,16 +24,8 @@ from tests.integration.nvml.library import (
     Card,
     Nvml,
     build,
-    missing,
     script,
 )
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if reason := missing():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    return build(tmp_path_factory.mktemp("nvml") / "current")
 
 
 @pytest.fixture

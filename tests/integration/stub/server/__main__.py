@@ -5,10 +5,9 @@ volume. A loader that meets the marker of another live one writes the fact to vi
 exits 1. Markers are made with O_EXCL and kept alive by their modification time, not by flock: the gate's
 locks are judged by other means than its own.
 
-Knobs, by environment: STUB_LOAD_SECONDS (0.2), STUB_EXIT=code after loading, STUB_NEVER_READY=1 loads for
-ever,
-STUB_WRONG_NAME=name served instead of --served-name, STUB_SHARED=folder for markers (the first writable of
-/locks, /cache).
+Knobs, by environment: STUB_LOAD_SECONDS (0.2), STUB_LOAD_UNTIL=path of a file that has to be there before loading
+ends, STUB_EXIT=code after loading, STUB_NEVER_READY=1 loads for ever, STUB_WRONG_NAME=name served instead of
+--served-name, STUB_SHARED=folder for markers (the first writable of /locks, /cache).
 """
 
 from __future__ import annotations
@@ -94,9 +93,10 @@ def load() -> None:
     """Pass the time that loading takes, with the markers kept alive."""
     seconds = float("inf") if os.environ.get("STUB_NEVER_READY") else float(os.environ.get("STUB_LOAD_SECONDS", "0.2"))
     deadline = time.monotonic() + seconds
+    until = Path(os.environ.get("STUB_LOAD_UNTIL", "/"))
     with markers(shared_folder()) as held:
-        while (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(BEAT_S, left))
+        while (left := deadline - time.monotonic()) > 0 or not until.exists():
+            time.sleep(min(BEAT_S, left) if left > 0 else BEAT_S)
             for marker in held:
                 os.utime(marker)
 
