@@ -8,7 +8,7 @@ bin := .venv/bin
 lock := templates/images/transformers/requirements/tf5-cpu.txt
 wheels := build/wheels
 hosts := one-24gb two-80gb
-prompt ?= What is this?
+prompt ?= What is in this image?
 args ?=
 
 # What builds and serves a Transformers image here takes its wheels from this folder instead of an index.
@@ -29,7 +29,7 @@ demo: ## Build, start and ask a tiny model on this machine's Docker, CPU only
 	.ci/wheels $(wheels) $(lock)
 	.ci/with-docker .ci/base-image
 	.ci/with-docker $(bin)/orchestrator up demo
-	.ci/with-docker $(bin)/orchestrator ask demo "$(prompt)"
+	.ci/with-docker $(bin)/orchestrator ask demo "$(prompt)" --image orchestrator/probe.png --max-tokens 48
 	.ci/with-docker $(bin)/orchestrator status
 
 .PHONY: test

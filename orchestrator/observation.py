@@ -89,10 +89,14 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A container that is not ours."""
+    """A container that is not ours.
+
+    ``compose``: ``<project>-<service>`` of Compose's labels, "" without them. Compose takes such a one for its own.
+    """
 
     id: str
     name: str
+    compose: str = ""
 
 
 @dataclass(frozen=True, slots=True)

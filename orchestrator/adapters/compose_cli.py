@@ -74,6 +74,7 @@ class Compose:
                 text=True,
                 errors="replace",
                 check=False,
+                close_fds=False,  # the lock goes with it; all else that is open is not inheritable
             )
         except OSError as error:
             raise EnvironmentProblem(f"the docker command can't be run: {error}", hint=_INSTALL) from error

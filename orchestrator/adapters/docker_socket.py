@@ -29,6 +29,7 @@ from orchestrator.observation import (
 )
 from orchestrator.ports import DockerVersion
 
+_COMPOSE_LABEL = "com.docker.compose."
 _TIMEOUT = 30.0
 #: with it on the engine's PATH, device reservations work even where no runtime is registered
 _HOOK = "nvidia-container-runtime-hook"
@@ -63,7 +64,7 @@ class SocketReader:
         others = [PortHolder(port, who) for port, who in heard.items() if port not in held]
         return Observation(
             containers=tuple(_container(item, detail) for item, detail in details if detail is not None),
-            foreign=tuple(Foreign(c["Id"], _name(c)) for c in listed if c["Id"] not in known),
+            foreign=tuple(_foreign(c) for c in listed if c["Id"] not in known),
             ports=(*held.values(), *others),
             images={ref: image for ref in images if (image := self._image(ref)) is not None},
             volumes=frozenset(name for name in volumes if self._get(f"/volumes/{quote(name, safe='')}", missing=None)),
@@ -148,6 +149,12 @@ def _message(body: bytes) -> str:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         return body.decode(errors="replace").strip()
+
+
+def _foreign(listed: Mapping[str, Any]) -> Foreign:
+    labels = listed.get("Labels") or {}
+    project, service = (str(labels.get(_COMPOSE_LABEL + key, "")) for key in ("project", "service"))
+    return Foreign(listed["Id"], _name(listed), f"{project}-{service}" if project and service else "")
 
 
 def _name(listed: Mapping[str, Any]) -> str:

@@ -96,6 +96,8 @@ class StateFolder:
         """The host's lock. The kernel frees it when its holder dies, however it dies."""
         with _opened(self._lock_path()) as descriptor:
             self._acquire(descriptor, time.monotonic() + timeout, timeout)
+            # what we start holds the lock too: a Compose that outlives a killed orchestrator still changes this host
+            os.set_inheritable(descriptor, True)  # noqa: FBT003
             holder = f"'{purpose}' of {getpass.getuser()} (pid {os.getpid()})"
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, holder.encode(), 0)

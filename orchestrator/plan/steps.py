@@ -74,6 +74,14 @@ def _refuse_foreign(desired: Sequence[Desired], observation: Observation) -> Non
             f"the container name {taken[0]} is taken by a container that is not ours ({foreign[taken[0]][:12]})",
             hint=f"rename or remove it ('docker rename {taken[0]} NEW'), or use another project with --project",
         )
+    posing = {f.compose: f.name for f in observation.foreign if f.compose}
+    adopted = [d for d in desired if d.container in posing]
+    if adopted:
+        raise FitError(
+            f"{posing[adopted[0].container]} is not ours, but carries Compose's labels of our {adopted[0].service}, "
+            "so that Compose would replace it",
+            hint="remove it, or use another project with --project",
+        )
 
 
 def _leftovers(want: Desired, observation: Observation) -> Iterator[Step]:

@@ -31,7 +31,7 @@ NAME_TAKEN = 'Error response from daemon: Conflict. The container name "/x" is a
     ],
 )
 def test_what_compose_says(said: str, kind: type[OrchestratorError], code: int, words: str) -> None:
-    error = _failure(f" Container orchestrator-x  Starting\n{said}\n")
+    error = _failure(said and f" Container orchestrator-x  Starting\n{said}\n")
     assert type(error) is kind
     assert error.exit_code == code
     assert words in error.what

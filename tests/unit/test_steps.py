@@ -157,6 +157,12 @@ def test_a_foreign_container_with_a_name_of_ours_is_refused() -> None:
     assert "docker rename orchestrator-phi-transformers" in caught.value.hint
 
 
+def test_a_foreign_container_that_compose_would_take_for_ours_is_refused() -> None:
+    foreign = (Foreign("0123456789abcdef", "web", "orchestrator-phi-transformers"), Foreign("1", "other"))
+    with pytest.raises(FitError, match=r"web is not ours, but carries Compose's labels of our phi-transformers"):
+        todo(foreign=foreign)
+
+
 def test_services_keep_the_order_given() -> None:
     wants = [replace(WANT, service=name, container=name, volumes=()) for name in ("c", "a", "b")]
     assert [s.subject for s in steps(wants, Observation(images=IMAGES), frozenset())] == ["c", "a", "b"]
