@@ -98,6 +98,8 @@ def place(
         check_port(request.port)
     if not request.allow_unpinned:
         refuse_unpinned(specs)
+    for named in request.gpus:
+        host.gpu(named)  # what is wrong for all models is no reason to leave out each
     known = known or Known()
     existing = {spec.name: _existing(spec.name, request, observation) for spec in specs}
     wanted, omitted = _wanted(specs, request, host, existing, known)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.errors import FitError, OrchestratorError, RequestError
-from orchestrator.inventory import Host
-from orchestrator.plan.options import Measurements, Option, refuse_unpinned
+from orchestrator.inventory import GIB, Gpu, Host
+from orchestrator.memory import measured
+from orchestrator.plan.options import Measurements, Option, gain, refuse_unpinned
 from orchestrator.plan.options import options as every_option
 from orchestrator.plan.request import Mode, Request, check_project
 from orchestrator.registry.spec import EngineName, ModelSpec
@@ -141,3 +144,121 @@ def test_project_names_that_compose_would_change(name: str) -> None:
 def test_one_port_is_for_one_model(models: tuple[str, ...]) -> None:
     with pytest.raises(RequestError, match=f"{len(models)} were named"):
         Request(models, port=25000)
+
+
+# profiles, groups, measurements
+
+SEQUENCES = spec(gib=8, vllm={"max_num_seqs": 8, "max_model_len": 4096}, architecture={"layers": 32, "kv_heads": 32})
+SHARED = spec(gib=8, vllm={"tensor_parallel": [1, 2, 4]})
+
+
+def on_vllm(entry: ModelSpec, on: Host, known: Measurements | None = None, wanted: str = "") -> tuple[Option, ...]:
+    return options(entry, Request((entry.name,), mode="vllm", gpu=wanted), on, known=known)
+
+
+def test_each_option_claims_less_than_every_better_one() -> None:
+    found = on_vllm(SEQUENCES, host(gpu()))
+    assert len(found) > 4
+    assert found[0].profile == found[0].best
+    assert [o.value for o in found] == sorted((o.value for o in found), reverse=True)
+    assert [o.claim.total for o in found] == sorted((o.claim.total for o in found), reverse=True)
+
+
+def test_of_many_profiles_a_handful_is_offered_with_the_best_and_the_smallest() -> None:
+    smallest = {"max_model_len": 300, "max_pixels": 784}
+    entry = spec(
+        images={"max_pixels": 784 * 256, "tokens": 256, "patches": 10**6},
+        vllm={"max_num_seqs": 64, "storages": ["16bit", "fp8"], "smallest": smallest, "tensor_parallel": [1, 2]},
+    )
+    found = on_vllm(entry, host(gpu("GPU-a"), gpu("GPU-b")))
+    for group in (1, 2):
+        alike = [o for o in found if o.profile.gpus == group]
+        assert 2 < len(alike) <= 13
+        assert alike[0].profile == replace(alike[0].best, gpus=group)
+        least = alike[-1].profile
+        assert (least.sequences, least.storage, least.graphs) == (1, "fp8", False)
+
+
+def test_groups_are_of_equal_cards_that_the_host_has() -> None:
+    def groups(*cards: Gpu) -> set[int]:
+        return {o.profile.gpus for o in on_vllm(SHARED, host(*cards))}
+
+    assert groups(gpu("GPU-a")) == {1}
+    assert groups(gpu("GPU-a"), gpu("GPU-b", total=16)) == {1}
+    assert groups(gpu("GPU-a"), gpu("GPU-b"), gpu("GPU-c", total=16)) == {1, 2}
+    assert groups(*(gpu(f"GPU-{at}") for at in range(5))) == {1, 2, 4}
+    assert groups(gpu("GPU-a"), replace(gpu("GPU-b"), usable=False)) == {1}
+    assert groups(replace(gpu("MIG-a"), parent="GPU-a"), replace(gpu("MIG-b"), parent="GPU-a")) == {1}
+
+
+def test_named_gpus_are_the_whole_group() -> None:
+    two = host(gpu("GPU-a"), gpu("GPU-b"), gpu("GPU-c", total=16))
+    assert {(o.profile.gpus, o.pinned) for o in on_vllm(SHARED, two, wanted="0,1")} == {(2, ("GPU-a", "GPU-b"))}
+    assert {(o.profile.gpus, o.pinned) for o in on_vllm(SHARED, two, wanted="GPU-c")} == {(1, ("GPU-c",))}
+    with pytest.raises(RequestError, match="can't be divided over 2 GPUs that are not alike"):
+        on_vllm(SHARED, two, wanted="0,2")
+    with pytest.raises(RequestError, match=r"can't be divided over 2 GPUs$"):
+        options(spec(), Request(("phi",), gpu="0,1"), two)
+
+
+def test_a_model_that_is_always_divided() -> None:
+    entry = spec(vllm={"tensor_parallel": [2]})
+    with pytest.raises(FitError, match="divided over more equal GPUs than here has"):
+        on_vllm(entry, host(gpu()))
+    with pytest.raises(RequestError, match="needs more GPUs than one"):
+        on_vllm(entry, host(gpu("GPU-a"), gpu("GPU-b")), wanted="0")
+
+
+def test_gpus_that_can_not_be_used_are_none() -> None:
+    with pytest.raises(FitError, match="needs a GPU, and here has none"):
+        options(spec(), Request(("phi",)), host(replace(gpu(), usable=False, note="it fell off the bus")))
+
+
+def test_a_measurement_takes_the_place_of_what_was_computed() -> None:
+    computed = options(spec(), Request(("phi",)), host(gpu()))[0]
+    key: tuple[str, EngineName, str] = ("phi", "transformers", str(computed.profile))
+    assert options(spec(), Request(("phi",)), host(gpu()), known={key: 3 * GIB})[0].claim == measured(
+        computed.claim, 3 * GIB
+    )
+    for other in (("psi", *key[1:]), ("phi", "vllm", key[2]), (*key[:2], "another profile")):
+        assert options(spec(), Request(("phi",)), host(gpu()), known={other: 3 * GIB})[0] == computed
+
+
+def test_a_measurement_above_the_next_better_profile_leaves_that_profile_out() -> None:
+    found = on_vllm(SEQUENCES, host(gpu()))
+    worse = found[1]
+    known: Measurements = {("phi", "vllm", str(worse.profile)): found[0].claim.total}
+    assert worse.profile not in [o.profile for o in on_vllm(SEQUENCES, host(gpu()), known)]
+
+
+# what the next bit of memory would buy
+
+
+def test_gain_names_the_cheapest_better_profile_that_gives_up_nothing() -> None:
+    ways = on_vllm(SEQUENCES, host(gpu()))
+    assert gain(ways[0], ways) == ""
+    last = ways[-1]
+    assert gain(last, ways).endswith("would buy: CUDA graphs")
+    for way in ways[1:]:
+        words = gain(way, ways)
+        assert " more would buy: " in words
+        assert "no CUDA graphs" not in words
+        assert not any(f"{n} instead of {m} full" in words for n in range(9) for m in range(n + 1, 9))
+
+
+def test_gain_may_be_another_engine() -> None:
+    ways = options(spec(gib=4, vllm={}, transformers={}), Request(("phi",)), host(gpu()))
+    chosen = next(way for way in ways if way.engine == "transformers")
+    assert gain(chosen, ways).endswith(" more would run it on vllm")
+
+
+def test_gain_is_nothing_on_the_cpu() -> None:
+    entry = spec(transformers={"devices": ["gpu", "cpu"]})
+    ways = options(entry, Request(("phi",)), host(gpu()))
+    assert gain(ways[-1], ways) == ""
+
+
+def test_an_old_vllm_that_counts_its_neighbours_is_told() -> None:
+    entry = spec(vllm={"image": "vllm/vllm-openai:v0.9.1"})
+    assert any("share no card with it" in warning for warning in on_vllm(entry, host(gpu()))[0].warnings)
+    assert not any("share no card" in warning for warning in on_vllm(spec(vllm={}), host(gpu()))[0].warnings)

@@ -37,7 +37,8 @@ def entries(draw: st.DrawFn) -> tuple[ModelSpec, EngineName]:
     if name == "vllm":
         engine["tensor_parallel"] = draw(st.sampled_from([[1], [1, 2], [2, 4, 1]]))
     images = {"max_pixels": most, "tokens": tokens, "patches": 4 * tokens}
-    return spec(images=images, **{name: engine}), name
+    made = spec(images=images, vllm=engine) if name == "vllm" else spec(images=images, transformers=engine)
+    return made, name
 
 
 @given(entries())
