@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.errors import FitError
@@ -62,7 +62,7 @@ def steps(desired: Sequence[Desired], observation: Observation, unfinished: froz
             for name in volumes
         ),
         *(step for d in desired for step in _leftovers(d, observation)),
-        *(_service(d, owned.get(d.container), observation.images, rebuilt) for d in desired),
+        *(_in_turn(_service(d, owned.get(d.container), observation.images, rebuilt), d, observation) for d in desired),
     )
 
 
@@ -101,6 +101,18 @@ def _images(desired: Sequence[Desired], present: Mapping[str, Image]) -> tuple[S
         elif want.built and want.image_source and have.source != want.image_source:
             found[want.image] = Step("build", want.image, "its sources changed")
     return tuple(found.values())
+
+
+def _in_turn(step: Step, want: Desired, observation: Observation) -> Step:
+    """The step, with whom it waits for: a GPU is busy while any container on it, of any project, is not ready."""
+    if step.kind == "keep":
+        return step
+    busy = sorted(
+        c.name
+        for c in observation.containers
+        if c.running and not c.ready and not c.failed and c.id != step.target and set(c.gpus) & set(want.gpus)
+    )
+    return replace(step, cause=f"{step.cause}; it waits for {', '.join(busy)} on its GPU") if busy else step
 
 
 def _service(want: Desired, have: Container | None, images: Mapping[str, Image], rebuilt: set[str]) -> Step:

@@ -178,3 +178,11 @@ def test_a_plan_is_idle_only_when_all_is_kept() -> None:
 def test_removal_names_each_container_by_id() -> None:
     plan = removal("p", "here", [container("phi")], "asked for")
     assert plan.steps == (Step("remove", "phi-transformers", "asked for", "id-phi-transformers"),)
+
+
+def test_a_start_says_whom_it_waits_for_on_its_gpu() -> None:
+    want = replace(WANT, gpus=("GPU-1",))
+    loading = container("other", project="else", gpus=("GPU-1",), health="starting", gate=Gate("starting"))
+    elsewhere = container("third", gpus=("GPU-2",), health="starting", gate=Gate("starting"))
+    found = steps([want], Observation(containers=(loading, elsewhere), images=IMAGES), frozenset())
+    assert found[-1].cause == f"no container; it waits for {loading.name} on its GPU"
