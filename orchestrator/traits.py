@@ -16,6 +16,10 @@ VLLM_KV_CACHE_BYTES = (0, 11)
 #: ``--gpu-memory-utilization`` means this instance alone: since 0.9.2; before, memory of other processes counted in
 VLLM_PER_INSTANCE = (0, 9, 2)
 
+#: fp8 weights in vLLM need compute capability 8.0 (as stored bytes; 8.9 computes in them); from vLLM's documentation,
+#: not verified here
+FP8_CAPABILITY = (8, 0)
+
 
 def version(text: str) -> tuple[int, ...]:
     """The leading numbers of a version: "v0.33.0" -> (0, 33, 0), "2.26.1-4" -> (2, 26, 1); () where there are none."""

@@ -104,10 +104,17 @@ def _of_engine(
 
 
 def _fitting_group(rungs: Sequence[Rung], pinned: tuple[str, ...], host: Host) -> list[Rung]:
-    """Only groups that equal cards of the host can form; with GPUs named, of exactly those."""
-    kinds = Counter(gpu.kind for gpu in host.usable_gpus if not pinned or gpu.id in pinned)
-    most = max(kinds.values(), default=0)
-    return [rung for rung in rungs if rung.profile.gpus <= most and len(pinned) in {0, rung.profile.gpus}]
+    """Only groups that equal cards of the host can form, with GPUs named of exactly those; fp8 only where all can."""
+    allowed = [gpu for gpu in host.usable_gpus if not pinned or gpu.id in pinned]
+    most = max(Counter(gpu.kind for gpu in allowed).values(), default=0)
+    old = any((gpu.compute_capability or traits.FP8_CAPABILITY) < traits.FP8_CAPABILITY for gpu in allowed)
+    return [
+        rung
+        for rung in rungs
+        if rung.profile.gpus <= most
+        and len(pinned) in {0, rung.profile.gpus}
+        and not (old and rung.profile.storage == "fp8")
+    ]
 
 
 def _worth_having(

@@ -262,3 +262,14 @@ def test_an_old_vllm_that_counts_its_neighbours_is_told() -> None:
     entry = spec(vllm={"image": "vllm/vllm-openai:v0.9.1"})
     assert any("share no card with it" in warning for warning in on_vllm(entry, host(gpu()))[0].warnings)
     assert not any("share no card" in warning for warning in on_vllm(spec(vllm={}), host(gpu()))[0].warnings)
+
+
+def test_fp8_only_where_every_card_can() -> None:
+    entry = spec(vllm={"storages": ["16bit", "fp8"]})
+
+    def storages(*capabilities: tuple[int, int] | None) -> set[str]:
+        cards = (replace(gpu(f"GPU-{at}"), compute_capability=c) for at, c in enumerate(capabilities))
+        return {o.profile.storage for o in on_vllm(entry, host(*cards))}
+
+    assert storages((8, 0), (9, 0)) == storages(None) == {"16bit", "fp8"}
+    assert storages((8, 0), (7, 5)) == {"16bit"}
