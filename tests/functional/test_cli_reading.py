@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.evidence import Use
 from orchestrator.inventory import GIB
 from orchestrator.observation import Gate, PortHolder
+from orchestrator.plan import optimal
 from orchestrator.ports import DockerVersion
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld, parse
@@ -125,14 +127,21 @@ def test_a_plan_spreads_or_packs(here: FakeWorld, do: Command) -> None:
         assert len({gpu for p in json.loads(said.out)["placements"] for gpu in p["gpus"]}) == gpus
 
 
+@pytest.mark.skipif(not optimal.available() and "CI" not in os.environ, reason="ortools is not installed")
 def test_a_plan_by_or_tools_is_no_worse(here: FakeWorld, do: Command) -> None:
-    pytest.importorskip("ortools")
     here.gpus.gpus = (gpu("GPU-a", total=12),)
     plain, best = (
         json.loads(do("plan", "--all", "--allow-unpinned", "--json", *more).out)["placements"]
         for more in ((), ("--optimal",))
     )
     assert len(best) >= len(plain)
+
+
+@pytest.mark.skipif(optimal.available(), reason="ortools is installed")
+@pytest.mark.parametrize("verb", ["plan", "up"])
+def test_or_tools_that_are_missing_are_told(here: FakeWorld, do: Command, verb: str) -> None:
+    do(verb, "demo", "--optimal").refused(4, "--optimal needs OR-tools", "pip install 'orchestrator[optimal]'")
+    untouched(here)
 
 
 # recommend

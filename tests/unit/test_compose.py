@@ -12,8 +12,10 @@ from orchestrator.compose import TEMPLATES, VOLUMES, check, fleet
 from orchestrator.errors import FitError, RequestError
 from orchestrator.observation import LABEL
 from orchestrator.plan.placement import Placement, Placements
+from orchestrator.profile import Profile
+from orchestrator.profile import parse as parse_profile
 from orchestrator.registry.spec import ModelSpec
-from tests.builders import claim, gpu, placement, rendered, spec
+from tests.builders import PROFILE, claim, gpu, placement, rendered, spec
 from tests.fakes import parse
 from tests.templates import TEXTS
 
@@ -22,6 +24,9 @@ NASTY = (
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 FLEET = next(name for name in TEMPLATES if "fleet" in name)
+
+
+SMALL = Profile(1024, 1, None, "16bit", graphs=False)
 
 
 def on_gpu(entry: ModelSpec, **changes: Any) -> Placement:
@@ -77,7 +82,7 @@ def test_the_fleet_file_can_not_be_broken_by_names(host: str, said: str) -> None
 
 
 def test_a_whole_service_on_a_gpu() -> None:
-    found = service(rendered(spec(vllm={"shm_mib": 2048}), on_gpu(spec(vllm={}))).text)
+    found = service(rendered(spec(vllm={"shm_mib": 2048}), on_gpu(spec(vllm={}), profile=SMALL)).text)
     assert found["container_name"] == "orchestrator-phi-vllm"
     assert found["image"] == "vllm/vllm-openai:v0.33.0"
     assert found["entrypoint"] == ["python3", "/opt/orchestrator/gate"]
@@ -103,6 +108,8 @@ def test_a_whole_service_on_a_gpu() -> None:
     assert labels[f"{LABEL}claim"] == str(5 << 30)
     assert labels[f"{LABEL}model"] == "phi"
     assert labels[f"{LABEL}schema"] == "1"
+    assert parse_profile(labels[f"{LABEL}profile"]) == SMALL
+    assert parse_profile(labels[f"{LABEL}best"]) == PROFILE
 
 
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
@@ -252,3 +259,13 @@ def test_clashes_are_all_named() -> None:
         "  host port 25000 is used by both other-transformers and one-transformers",
         "  container name orchestrator-one-transformers is used by both one-transformers and one-transformers",
     ]
+
+
+def test_a_group_of_gpus_is_given_and_locked_whole() -> None:
+    two = on_gpu(
+        spec(vllm={}), gpu=None, on=(gpu("GPU-a"), gpu("GPU-b")), profile=Profile(2048, 1, None, "16bit", gpus=2)
+    )
+    found = service(rendered(spec(vllm={}), two).text)
+    assert found["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] == ["GPU-a", "GPU-b"]
+    assert found["labels"][f"{LABEL}gpus"] == "GPU-a,GPU-b"
+    assert found["command"][5:11] == ["--gpu", "GPU-a", "--gpu", "GPU-b", "--claim-mib", "5120"]

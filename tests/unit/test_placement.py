@@ -203,6 +203,42 @@ def test_what_runs_on_an_engine_that_became_impossible_frees_nothing() -> None:
         placed(spec(gib=10, vllm=impossible, transformers={}), on=host(gpu(free=4)), seen=seen(old))
 
 
+def test_the_other_engine_by_request_is_placed_beside_what_runs() -> None:
+    entry = spec(gib=10, vllm={}, transformers={})
+    found = placed(entry, on=host(gpu(), gpu("GPU-b")), seen=seen(running(entry)), mode="vllm")["phi"]
+    assert (found.engine, found.gpus) == ("vllm", ("GPU-a",))
+    with pytest.raises(FitError, match="does not fit"):
+        placed(entry, on=host(gpu(total=20)), seen=seen(running(entry)), mode="vllm")
+
+
+def test_an_entry_that_asks_for_something_else_is_replaced_where_it_is() -> None:
+    longer = spec(gib=10, transformers={"max_model_len": 4096})
+    found = placed(longer, on=host(gpu("GPU-a"), gpu("GPU-b", free=12)), seen=seen(running(spec(gib=10))))["phi"]
+    assert (found.gpus, found.profile.context) == (("GPU-a",), 4096)
+
+
+def test_a_label_of_an_older_version_names_no_profile_and_the_gpu_stays() -> None:
+    old = running(spec(gib=10), profile="", best="")
+    found = placed(spec(gib=10), on=host(gpu("GPU-a"), gpu("GPU-b", free=12)), seen=seen(old))["phi"]
+    assert (found.gpus, found.profile) == (("GPU-a",), PROFILE)
+
+
+def test_a_stopped_container_starts_again_with_the_profile_that_it_had() -> None:
+    entry = spec(gib=10, vllm={"max_num_seqs": 8}, architecture={"layers": 32, "kv_heads": 32})
+    fewer = Profile(2048, 2, None, "16bit")
+    old = running(
+        entry,
+        engine="vllm",
+        state="exited",
+        claim=size(entry, "vllm", fewer),
+        profile=str(fewer),
+        best=str(Profile(2048, 8, None, "16bit")),
+    )
+    assert placed(entry, seen=Observation((old,)))["phi"].profile == fewer
+    with pytest.raises(FitError, match="does not fit"):
+        placed(entry, on=host(gpu(free=8)), seen=Observation((old,)))
+
+
 def test_a_claim_that_has_grown_counts_what_the_old_container_frees() -> None:
     entry = spec(gib=15)
     old = running(entry, claim=10 * GIB, best=str(Profile(1024, 1, None, "16bit")))
