@@ -18,14 +18,14 @@ from orchestrator.registry.spec import ENGINES, EngineName, ModelSpec
 class Advice:
     """One model on one engine, alone on the host: the best option that fits, or the smallest one and what is missing.
 
-    ``chosen``: what the plan would take by itself. ``missing``: bytes, 0 where it fits.
+    ``chosen``: what the plan would take by itself. ``missing``: bytes, 0 where it fits, None where no driver tells.
     """
 
     model: str
     engine: EngineName
     chosen: bool
     option: Option
-    missing: int = 0
+    missing: int | None = 0
 
 
 def recommend(specs: Sequence[ModelSpec], host: Host) -> tuple[Advice, ...]:
@@ -40,12 +40,12 @@ def _of(spec: ModelSpec, host: Host) -> list[Advice]:
         best = _best(spec, host, Request((spec.name,), mode=engine, allow_unpinned=True))
         if best is not None:
             option, missing = best
-            chosen = by_itself is not None and by_itself[0].engine == engine and not by_itself[1]
+            chosen = by_itself is not None and by_itself[0].engine == engine and by_itself[1] == 0
             found.append(Advice(spec.name, engine, chosen, option, missing))
     return found
 
 
-def _best(spec: ModelSpec, host: Host, request: Request) -> tuple[Option, int] | None:
+def _best(spec: ModelSpec, host: Host, request: Request) -> tuple[Option, int | None] | None:
     """The best option that fits alone, or the smallest and the bytes that it lacks; None where there is no way."""
     try:
         ways = options(spec, request, host, None, {})
@@ -55,5 +55,4 @@ def _best(spec: ModelSpec, host: Host, request: Request) -> tuple[Option, int] |
     found = assign({spec.name: ways}, {}, host, left, "pack").get(spec.name)
     if found is not None:
         return found.option, 0
-    least, missing = nearest(ways, host, left)
-    return least, least.claim.total if missing is None else missing
+    return nearest(ways, host, left)

@@ -24,6 +24,15 @@ def recommend_text(advice: Sequence[Advice], host: Host) -> str:
 def _row(a: Advice) -> tuple[str, ...]:
     option = a.option
     claim = gib(option.claim.total) if option.device == "gpu" else "CPU"
+    if a.missing is None:
+        return (
+            "",
+            a.model,
+            a.engine,
+            claim,
+            limits(option.profile),
+            "nobody tells what is free; --gpu takes it anyway",
+        )
     if a.missing:
         return ("", a.model, a.engine, claim, limits(option.profile), f"does not fit: {gib(a.missing)} missing")
     return (
@@ -59,7 +68,7 @@ def recommend_json(advice: Sequence[Advice], host: Host) -> dict[str, object]:
                 "model": a.model,
                 "engine": a.engine,
                 "device": a.option.device,
-                "fits": not a.missing,
+                "fits": None if a.missing is None else not a.missing,
                 "chosen": a.chosen,
                 "missing_bytes": a.missing,
                 "claim_bytes": a.option.claim.total,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from orchestrator.plan.advice import recommend
 from orchestrator.plan.assignment import MARGIN, most_room, rooms
 from orchestrator.plan.options import Option, options
 from orchestrator.plan.request import Request
+from orchestrator.report.recommend import recommend_json, recommend_text
 from tests.builders import container, gpu, host, spec
 
 
@@ -99,6 +101,15 @@ def test_advice_leaves_out_what_can_never_be() -> None:
 def test_what_the_report_does_not_allow_is_advised_but_not_chosen() -> None:
     entry = spec(vllm={"report": {"allowed": False}}, transformers={})
     assert [(a.engine, a.chosen) for a in recommend([entry], host(gpu()))] == [("vllm", False), ("transformers", True)]
+
+
+def test_where_no_driver_tells_what_is_free_nothing_is_said_to_fit_or_to_be_missing() -> None:
+    board = host(gpu(total=None, note="memory is shared with the CPU"))
+    (found,) = recommend([spec()], board)
+    assert (found.chosen, found.missing) == (False, None)
+    assert "nobody tells what is free; --gpu takes it anyway" in recommend_text([found], board)
+    (shown,) = cast("list[dict[str, object]]", recommend_json([found], board)["models"])
+    assert (shown["fits"], shown["missing_bytes"], shown["chosen"]) == (None, None, False)
 
 
 def test_advice_takes_the_largest_profile_that_fits() -> None:
