@@ -49,3 +49,22 @@ def test_a_limit_is_judged_by_the_median_of_the_ratios(program: Any) -> None:
         "| up | `ours` 2.00 s (1.00-9.00) | `theirs` 2.00 s (1.00-3.00) | 3 | 1.00 times | 1.15 times | PASS |\n"
     )
     assert not program.Result("render", 3.0, "ours", (4.0,)).passed
+
+
+def test_the_planner_is_measured(program: Any) -> None:
+    planner = program.bench_planner
+    placed = next(planner.quality([(20, 4)]))
+    assert placed.passed
+    assert placed.row().startswith("| quality 20 x 4 | `packing` ")
+    assert len(planner.packing_seconds(4, 2)) == 12
+    assert len(planner.placing_seconds(4, 2, rounds=1)) == 1
+
+
+def test_too_few_models_placed_are_told(program: Any) -> None:
+    def passed(*placed: int) -> bool:
+        return bool(program.bench_planner.Placed("packing", "2 x 1", placed, (100, 100), 0.97, 0.95).passed)
+
+    assert passed(99, 95)
+    assert not passed(100, 93), "one request is below its floor"
+    assert not passed(97, 96)
+    assert not program.Result("packing", 0.1, "ours", (0.01, 0.01, 0.2), longest=True).passed
