@@ -8,14 +8,15 @@ from types import MappingProxyType
 
 from orchestrator.errors import FitError, OrchestratorError, RequestError
 from orchestrator.inventory import Gpu, Host, gib
-from orchestrator.memory import Claim, claim, context_size, kept
+from orchestrator.memory import Claim
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.assignment import Assignment, Improve, Rooms, assign, most_room, rooms, take
+from orchestrator.plan.keeping import as_it_runs, engine_of, existing_container, freed, is_replaced, stays_where
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
 from orchestrator.plan.refusal import refusal
 from orchestrator.plan.request import LOOPBACK, Request
-from orchestrator.profile import Profile, ladder, parse
+from orchestrator.profile import Profile
 from orchestrator.registry.spec import EngineName, ModelSpec
 
 
@@ -101,12 +102,12 @@ def place(
     for named in request.gpus:
         host.gpu(named)  # what is wrong for all models is no reason to leave out each
     known = known or Known()
-    existing = {spec.name: _existing(spec.name, request, observation) for spec in specs}
+    existing = {spec.name: existing_container(spec.name, request, observation) for spec in specs}
     wanted, omitted = _wanted(specs, request, host, existing, known)
-    stays = {name: found for name, ways in wanted.items() if (found := _stays(ways, existing[name], host))}
-    moving = [old for name, old in existing.items() if old and name not in stays and _replaced(old, wanted.get(name))]
+    stays = {name: found for name, ways in wanted.items() if (found := stays_where(ways, existing[name], host))}
+    moving = [old for name, old in existing.items() if old and name not in stays and is_replaced(old, wanted.get(name))]
     running = [c for c in observation.containers if c not in moving]
-    left = rooms(_freed(host, moving), running, observation.others)
+    left = rooms(freed(host, moving), running, observation.others)
     priorities = {spec.name: spec.priority for spec in specs}
     newcomers = {name: ways for name, ways in wanted.items() if name not in stays}
     assigned = assign(newcomers, priorities, host, left, request.strategy, known.improve)
@@ -137,16 +138,16 @@ def _wanted(
 ) -> tuple[dict[str, Sequence[Option]], tuple[OrchestratorError, ...]]:
     wanted: dict[str, Sequence[Option]] = {}
     omitted: list[OrchestratorError] = []
-    for spec in specs:
+    for spec in sorted(specs, key=lambda spec: spec.name):
         old = existing[spec.name]
         try:
-            found = options(spec, request, host, _engine_of(old), known.measured)
+            found = options(spec, request, host, engine_of(old), known.measured)
         except (FitError, RequestError) as error:
             if not request.partial:
                 raise
             omitted.append(error)
             continue
-        wanted[spec.name] = _as_it_runs(spec, found, old, request, host)
+        wanted[spec.name] = as_it_runs(spec, found, old, request, host)
     return wanted, tuple(omitted)
 
 
@@ -183,76 +184,6 @@ def _alone(
     for name, ways in refused.items():
         alone |= assign({name: ways}, priorities, host, empty, request.strategy)
     return alone
-
-
-def _existing(model: str, request: Request, observation: Observation) -> Container | None:
-    """The container of the model that the request is about: of the engine asked for, else the one that runs."""
-    ours = [c for c in observation.project(request.project) if c.model == model]
-    if request.mode != "auto":
-        return next((c for c in ours if c.engine == request.mode), None)
-    return next((c for c in ours if c.running), ours[0] if ours else None)
-
-
-def _engine_of(container: Container | None) -> EngineName | None:
-    if container is None:
-        return None
-    return "vllm" if container.engine == "vllm" else "transformers"
-
-
-def _as_it_runs(
-    spec: ModelSpec, found: Sequence[Option], old: Container | None, request: Request, host: Host
-) -> Sequence[Option]:
-    """Only the option that the model's container was started with, while the entry still asks for the same.
-
-    Neither a measurement nor less free memory changes what runs; the entry, the request, or GPUs that are gone do.
-    """
-    same = next((o for o in found if old is not None and o.engine == old.engine and o.device == _device(old)), None)
-    if old is None or same is None or not set(old.gpus) <= {gpu.id for gpu in host.usable_gpus}:
-        return found
-    if request.gpu and set(old.gpus) != {host.gpu(wanted).id for wanted in request.gpus}:
-        return found
-    profile = parse(old.profile)
-    engine = spec.engine(same.engine)
-    allowed = engine is not None and profile in {rung.profile for rung in ladder(spec, engine)}
-    if profile is None or not allowed or old.best != str(same.best):
-        return [replace(option, pinned=old.gpus) for option in found if option.profile.gpus == len(old.gpus)] or found
-    if same.device == "cpu":
-        return [same]
-    computed = claim(spec, same.engine, profile, context_size(host.usable_gpus))
-    return [replace(same, profile=profile, claim=kept(old.claim, computed), pinned=old.gpus)]
-
-
-def _device(container: Container) -> Device:
-    return "gpu" if container.gpus else "cpu"
-
-
-def _replaced(old: Container, ways: Sequence[Option] | None) -> bool:
-    """Whether the plan would put another container in its place. On another engine it would be one beside it."""
-    return any(option.engine == old.engine for option in ways or ())
-
-
-def _stays(ways: Sequence[Option], old: Container | None, host: Host) -> Assignment | None:
-    """Where a running container stays, whatever memory is free now: it has its memory, and its claim has not grown."""
-    if old is None or not old.running:
-        return None
-    for option in ways:
-        if option.engine != old.engine or option.claim.total > old.claim:
-            continue
-        if option.device == "cpu" and not old.gpus:
-            return Assignment(option, ())
-        if option.pinned and set(option.pinned) == set(old.gpus):
-            return Assignment(option, tuple(host.gpu(gpu) for gpu in old.gpus))
-    return None
-
-
-def _freed(host: Host, moving: Sequence[Container]) -> Host:
-    """The host when these containers are gone: each gives back its claim, never more than the card has."""
-    back = {gpu.id: sum(c.claim for c in moving if c.running and gpu.id in c.gpus) for gpu in host.gpus}
-    gpus = tuple(
-        gpu if gpu.free is None else replace(gpu, free=min(gpu.free + back[gpu.id], gpu.total or gpu.free))
-        for gpu in host.gpus
-    )
-    return replace(host, gpus=gpus)
 
 
 def _placement(

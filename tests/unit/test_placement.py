@@ -239,6 +239,15 @@ def test_a_stopped_container_starts_again_with_the_profile_that_it_had() -> None
         placed(entry, on=host(gpu(free=8)), seen=Observation((old,)))
 
 
+def test_a_stopped_container_gives_way_where_its_gpu_has_filled_up() -> None:
+    entry = spec("a")
+    stopped = running(entry, state="exited", health="", gate=None)
+    free = placed(entry, on=host(gpu("GPU-a"), gpu("GPU-b", free=20)), seen=seen(stopped))["a"]
+    assert free.gpus == ("GPU-a",)
+    full = placed(entry, on=host(gpu("GPU-a", free=0.5), gpu("GPU-b")), seen=seen(stopped))["a"]
+    assert (full.gpus, full.profile) == (("GPU-b",), PROFILE)
+
+
 def test_a_claim_that_has_grown_counts_what_the_old_container_frees() -> None:
     entry = spec(gib=15)
     old = running(entry, claim=10 * GIB, best=str(Profile(1024, 1, None, "16bit")))
