@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.registry.spec import Engine, Fact, ModelSpec
+from orchestrator.registry.spec import Engine, Fact, ModelSpec, Vllm
 from orchestrator.report.table import table
 
 _ENGINES = ("vllm", "transformers")
@@ -88,7 +88,21 @@ def _engine(name: str, engine: Engine) -> str:
     text += f"  evidence: {engine.evidence.level}{note}\n"
     possible = "possible" if engine.possible else "not possible"
     text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
+    text += f"  weights {', '.join(engine.stored)}, the preferred first; {_smallest(engine)}\n"
     return text + "".join("  " + line for line in (*_facts("known", engine.known), *_facts("problem", engine.problems)))
+
+
+def _smallest(engine: Engine) -> str:
+    """How far a plan may go down, and over how many GPUs."""
+    least = engine.smallest
+    words = [
+        f"context {least.max_model_len:,} tokens" if least.max_model_len else "",
+        f"{least.max_pixels / 1e6:.1f} megapixels" if least.max_pixels else "",
+        f"{least.max_num_seqs} full-length sequences" if engine.max_num_seqs > 1 else "",
+    ]
+    text = f"at the smallest {', '.join(filter(None, words))}" if any(words) else "it can't be made smaller"
+    groups = engine.tensor_parallel if isinstance(engine, Vllm) else (1,)
+    return text + (f"; tensor_parallel {', '.join(map(str, groups))} GPUs" if groups != (1,) else "; on one GPU")
 
 
 def _facts(label: str, facts: Sequence[Fact]) -> Iterator[str]:
