@@ -271,10 +271,11 @@ class FakeGpus:
     gpus: tuple[Gpu, ...] = ()
     note: str = "NVML: no driver"
     driver: str = "550.1"
+    remark: str = ""
     held: tuple[Use, ...] = ()
 
     def read(self) -> tuple[tuple[Gpu, ...], str, str]:
-        return self.gpus, self.driver if self.gpus else "", "" if self.gpus else self.note
+        return self.gpus, self.driver if self.gpus else "", self.remark if self.gpus else self.note
 
     def uses(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Use, ...]:
         ids = {gpu.id for gpu in gpus}

@@ -70,13 +70,15 @@ def _gpus(world: World) -> Iterator[Finding]:
     gpus, driver, note = world.gpus.read()
     if not gpus:
         yield Finding("GPU", "note", f"none ({note})", "models that need a GPU can't run here; those for the CPU can")
+    elif note:
+        yield Finding("GPU", "note", note)
     for gpu in gpus:
-        verdict: Verdict = "problem" if gpu.note else "ok"
-        yield Finding(
-            "GPU",
-            verdict,
-            f"{gpu.name} {gpu.id}, {gib(gpu.free)} of {gib(gpu.total)} free, driver {driver} {gpu.note}".rstrip(),
-        )
+        verdict: Verdict = "problem" if not gpu.usable else "note" if gpu.note else "ok"
+        words = f"{gpu.name} {gpu.id}, {gib(gpu.free)} of {gib(gpu.total)} free, driver {driver} {gpu.note}"
+        yield Finding("GPU", verdict, words.rstrip())
+    if any(gpu.persistence is False for gpu in gpus):
+        hint = "'nvidia-smi -pm 1', or the service nvidia-persistenced, keeps it loaded"
+        yield Finding("GPU", "note", "the driver is unloaded whenever no process uses a GPU", hint)
 
 
 def _runtime(world: World) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -449,6 +450,20 @@ def test_doctor_finds_everything_at_once(here: FakeWorld, do: Command) -> None:
     said = do("doctor")
     assert said.code == 4
     assert "install the NVIDIA Container Toolkit" in said.out
+
+
+def test_doctor_tells_oddities_of_gpus_apart_from_problems(here: FakeWorld, do: Command) -> None:
+    board = replace(gpu("GPU-board", total=None, free=None, note="unified memory"), persistence=False)
+    lost = replace(gpu("GPU-lost", note="it fell off the bus"), usable=False)
+    here.gpus.gpus, here.gpus.remark = (board, lost, gpu("GPU-well")), "CUDA_VISIBLE_DEVICES is set"
+    found = [f for f in json.loads(do("doctor", "--json").out)["findings"] if f["check"] == "GPU"]
+    verdicts = {
+        word: f["verdict"]
+        for f in found
+        for word in ("CUDA_VISIBLE", "board", "lost", "well", "unloaded")
+        if word in f["detail"]
+    }
+    assert verdicts == {"CUDA_VISIBLE": "note", "board": "note", "lost": "problem", "well": "ok", "unloaded": "note"}
 
 
 def test_doctor_without_docker_goes_on(here: FakeWorld, do: Command) -> None:
