@@ -20,6 +20,7 @@ def test_a_model_of_the_hub_with_every_option() -> None:
     argv = [*NEEDED, "--model", "Qwen/Qwen2-VL-2B-Instruct", "--revision", "abc", "--host", "0.0.0.0", "--port", "81"]
     argv += ["--device", "cuda", "--dtype", "float16", "--quantisation", "int8", "--max-model-len", "100"]
     argv += ["--max-images", "2", "--max-pixels", "300", "--max-queue", "4", "--trust-remote-code"]
+    argv += ["--request-seconds", "9", "--require-api-key"]
     argv += ["--stop", "<|end|>", "--stop=-x", "--weights", "/elsewhere"]
     assert parse(argv) == Config(
         family="qwen2-vl",
@@ -36,6 +37,8 @@ def test_a_model_of_the_hub_with_every_option() -> None:
         max_images=2,
         max_pixels=300,
         max_queue=4,
+        request_seconds=9,
+        require_api_key=True,
         trust_remote_code=True,
         stop=("<|end|>", "-x"),
     )
