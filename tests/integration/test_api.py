@@ -241,7 +241,7 @@ def test_a_time_limit_holds_while_waiting_and_while_writing(engine: Engine, cpu_
 def test_a_stop_finishes_what_runs_and_refuses_what_waits(engine: Engine, cpu_image: str) -> None:
     port = PORT + 2
     with serving(engine, cpu_image, port) as container, connected(port) as client, connected(port) as other:
-        running = iter(client.chat.completions.create(model="demo", messages=HI, max_tokens=LONG, stream=True))
+        running = iter(client.chat.completions.create(model="demo", messages=HI, max_tokens=450, stream=True))
         next(running)
         with ThreadPoolExecutor(1) as pool:
             late = pool.submit(refused, other)
