@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from . import auth
 from .config import Config, parse
 from .errors import UnhealableError
 from .families import FAMILIES
@@ -32,8 +33,13 @@ def main(argv: Sequence[str]) -> int:
     # transformers' progress bars would fill the log with thousands of lines.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Taken out of the environment: nothing that is loaded later has to see it.
+    key = os.environ.pop(auth.VARIABLE, "")
+    if config.require_api_key and not key:
+        sys.stderr.write(f"server: --require-api-key: {auth.VARIABLE} is not set or empty\n")
+        return 2
     try:
-        serve(config)
+        serve(config, key)
     except UnhealableError as error:
         sys.stderr.write(f"server: {error}\n")
         return 2
@@ -45,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def serve(config: Config) -> None:
+def serve(config: Config, key: str = "") -> None:
     """Loads the model, then listens: the port refuses until an answer can be given."""
     import uvicorn  # noqa: PLC0415 (heavy imports wait until the command line is known to be right)
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
@@ -53,11 +59,13 @@ def serve(config: Config) -> None:
     from .app import create_app  # noqa: PLC0415
     from .engine import Engine  # noqa: PLC0415
     from .weights import locate  # noqa: PLC0415
+    from .worker import Worker  # noqa: PLC0415
 
     transformers_logging.disable_progress_bar()
     log = logging.getLogger("server")
     family = importlib.import_module(f".families.{FAMILIES[config.family]}", __package__)
     adapter = family.load(locate(config), config)
+    worker = Worker(config.max_queue)
     engine = Engine(adapter, max_model_len=config.max_model_len, stop=config.stop)
 
     class Server(uvicorn.Server):  # type: ignore[misc]
@@ -65,9 +73,13 @@ def serve(config: Config) -> None:
             await super().startup(*args, **kwargs)
             log.info("ready: %s on %s:%d", config.served_name, config.host, config.port)
 
+        async def shutdown(self, *args: object, **kwargs: object) -> None:
+            worker.stop()
+            await super().shutdown(*args, **kwargs)
+
     Server(
         uvicorn.Config(
-            create_app(engine.complete, config),
+            create_app(engine.complete, config, worker, key),
             host=config.host,
             port=config.port,
             log_config=None,

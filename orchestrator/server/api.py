@@ -1,7 +1,7 @@
 """The request of ``/v1/chat/completions``, checked; and the answers, in OpenAI's shape.
 
-Parameters that this server can't honour are refused when they ask for something, never ignored in silence.
-Keys that OpenAI's API does not know are ignored.
+Parameters that this server can't honour are refused when they ask for something, never ignored in silence; so are
+keys that OpenAI's API does not know.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "logit_bias": ({},),
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
+    "audio": (),
+    "store": (False,),
 }
+#: Parameters of OpenAI's API that say nothing about the answer itself.
+_HARMLESS = frozenset(
+    {"user", "metadata", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key"}
+)
 
 
 class _Part(BaseModel):
@@ -58,6 +64,11 @@ def _as_parts(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
+def _as_list(stop: object) -> object:
+    return [stop] if isinstance(stop, str) else stop
+
+
+Stops = Annotated[list[str], Field(max_length=4), BeforeValidator(_as_list)]
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 Content = Annotated[list[Part], BeforeValidator(_as_parts)]
 
@@ -67,6 +78,14 @@ class Message(_Part):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
+
+
+class StreamOptions(BaseModel):
+    """How to stream."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    include_usage: bool = False
 
 
 class ChatRequest(BaseModel):
@@ -81,18 +100,23 @@ class ChatRequest(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: Stops | None = None
     stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream is to end with the usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
     def sampling(self) -> Sampling:
         """How the answer is to be chosen."""
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         return Sampling(
             max_tokens=self.max_completion_tokens or self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
-            stop=tuple(text for text in stop if text),
+            stop=tuple(text for text in self.stop or () if text),
         )
 
     def conversation(self, limits: ImageLimits) -> tuple[Turn, ...]:
@@ -121,12 +145,24 @@ def parse_chat(body: bytes, served_name: str) -> ChatRequest:
     if request.model != served_name:
         message = f"no model {request.model!r} here; this server has {served_name!r}"
         raise ApiError(message, status=404, param="model", code="model_not_found")
-    if request.stream:
-        raise ApiError("stream: true is not supported by this server yet", param="stream", code="unsupported_value")
+    if request.stream_options is not None and not request.stream:
+        raise ApiError("stream_options needs stream: true", param="stream_options", code="invalid_value")
     for name, value in (request.model_extra or {}).items():
-        if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
-            raise ApiError(f"{name} is not supported by this server", param=name, code="unsupported_parameter")
+        _check_other(name, value)
     return request
+
+
+def _check_other(name: str, value: object) -> None:
+    """Raises ``ApiError`` for a parameter that this server does not honour and that asks for something."""
+    known = ", ".join(ChatRequest.model_fields)
+    if name not in _NEUTRAL and name not in _HARMLESS:
+        raise ApiError(f"{name!r} is not known; this server knows {known}", param=name, code="unknown_parameter")
+    if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
+        message = (
+            f"{name} is not supported with this value; this server gives one answer in text to text and images,"
+            f" by {known}"
+        )
+        raise ApiError(message, param=name, code="unsupported_parameter")
 
 
 def _refusal(error: ValidationError) -> ApiError:
@@ -144,11 +180,7 @@ def chat_answer(completion: Completion, *, request_id: str, created: int, model:
         "created": created,
         "model": model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": completion.finish_reason}],
-        "usage": {
-            "prompt_tokens": completion.prompt_tokens,
-            "completion_tokens": completion.completion_tokens,
-            "total_tokens": completion.prompt_tokens + completion.completion_tokens,
-        },
+        "usage": completion.usage(),
     }
 
 

@@ -1,111 +1,92 @@
-"""HTTP: OpenAI's endpoints in front of the engine."""
+"""HTTP: OpenAI's endpoints, health and metrics in front of the engine."""
 
 from __future__ import annotations
 
-import asyncio
+import os
 import time
-import uuid
-from collections.abc import Callable, Sequence
-from threading import Event
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.requests import ClientDisconnect
 
-from .api import chat_answer, model_list, parse_chat
+from . import auth
+from .api import model_list
+from .chat import Chat, Complete, failure
 from .config import Config
-from .conversation import Completion, Sampling, Turn
 from .errors import ApiError
-from .images import ImageLimits
-from .worker import Worker
-
-Complete = Callable[[Sequence[Turn], Sampling, Event], Completion]
-#: How often a waiting request looks whether its caller is still there, seconds.
-_LOOK = 0.5
+from .metrics import CONTENT_TYPE, Metrics
+from .worker import Worker, stopping
 
 
-def create_app(complete: Complete, config: Config) -> FastAPI:
-    """The application. ``complete`` runs in a thread of its own, one call at a time."""
-    app = FastAPI(title="orchestrator Transformers server", docs_url=None, redoc_url=None)
-    limits = ImageLimits(count=config.max_images)
-    worker = Worker(config.max_queue)
+def create_app(complete: Complete, config: Config, worker: Worker, key: str = "") -> FastAPI:
+    """The application; an empty key lets everybody in."""
+    app = FastAPI(title="orchestrator Transformers server", docs_url=None, redoc_url=None, openapi_url=None)
+    metrics = Metrics()
     created = int(time.time())
-
-    async def refuse(_: Request, error: ApiError) -> JSONResponse:
-        return JSONResponse(error.body(), status_code=error.status)
-
-    async def refuse_http(_: Request, error: StarletteHTTPException) -> JSONResponse:
-        return JSONResponse(ApiError(str(error.detail), status=error.status_code).body(), error.status_code)
-
-    async def fail(_: Request, __: Exception) -> JSONResponse:
-        return JSONResponse(ApiError("the server failed on this request; see its log", status=500).body(), 500)
 
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
+    async def ready() -> dict[str, str]:
+        if worker.stopping:
+            raise stopping()
+        return {"status": "ready"}
+
+    async def measured() -> PlainTextResponse:
+        text = metrics.text(waiting=worker.waiting, running=worker.running, memory_bytes=_memory())
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
+
     async def models() -> dict[str, Any]:
         return model_list(config.served_name, created=created, max_model_len=config.max_model_len)
 
-    async def chat(request: Request) -> dict[str, Any]:
-        asked = parse_chat(await _body(request, limits.body_bytes), config.served_name)
-        cancelled = Event()
-
-        def job() -> Completion:
-            if cancelled.is_set():
-                raise _gone()
-            return complete(asked.conversation(limits), asked.sampling(), cancelled)
-
-        completion = await _wait(request, worker.submit(job), cancelled)
-        return chat_answer(
-            completion,
-            request_id=f"chatcmpl-{uuid.uuid4().hex}",
-            created=int(time.time()),
-            model=config.served_name,
-        )
-
-    app.add_exception_handler(ApiError, refuse)
-    app.add_exception_handler(StarletteHTTPException, refuse_http)
-    app.add_exception_handler(Exception, fail)
+    app.add_exception_handler(ApiError, _refuse)
+    app.add_exception_handler(StarletteHTTPException, _refuse_http)
+    app.add_exception_handler(Exception, _fail)
+    app.add_middleware(_KeyGuard, key=os.fsencode(key))
     app.add_api_route("/health", health)
+    app.add_api_route("/ready", ready)
+    app.add_api_route("/metrics", measured)
     app.add_api_route("/v1/models", models)
-    app.add_api_route("/v1/chat/completions", chat, methods=["POST"])
+    app.add_route("/v1/chat/completions", Chat(complete, config, worker, metrics).__call__, methods=["POST"])
     return app
 
 
-def _gone() -> ApiError:
-    """Ends the work on a request; nobody sees this answer."""
-    return ApiError("the caller has gone", status=499)
+class _KeyGuard:
+    """Middleware that refuses whoever has no key, before the body is read."""
+
+    def __init__(self, app: Any, key: bytes) -> None:
+        self._app = app
+        self._key = key
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            try:
+                auth.check(self._key, scope["path"], dict(scope["headers"]).get(b"authorization", b""))
+            except ApiError as error:
+                await _response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, never more of it in memory than ``limit`` bytes.
-
-    A larger one is read to its end and dropped: a caller that is still sending would not see the answer.
-    """
-    body = bytearray()
-    fits = True
-    try:
-        async for chunk in request.stream():
-            fits = fits and len(body) + len(chunk) <= limit
-            if fits:
-                body += chunk
-            else:
-                body.clear()
-    except ClientDisconnect:
-        raise _gone() from None
-    if not fits:
-        raise ApiError(f"the body may have at most {limit} bytes", status=413, code="body_too_large")
-    return bytes(body)
+def _response(error: ApiError) -> JSONResponse:
+    return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
 
-async def _wait(request: Request, answer: asyncio.Future[Completion], cancelled: Event) -> Completion:
-    """The answer; the work is given up when the caller goes, or when the server stops."""
-    try:
-        while not (await asyncio.wait({answer}, timeout=_LOOK))[0]:
-            if await request.is_disconnected():
-                cancelled.set()
-        return answer.result()
-    finally:
-        cancelled.set()
+async def _refuse(_: Request, error: ApiError) -> JSONResponse:
+    return _response(error)
+
+
+async def _refuse_http(_: Request, error: StarletteHTTPException) -> JSONResponse:
+    return _response(ApiError(str(error.detail), status=error.status_code))
+
+
+async def _fail(_: Request, __: Exception) -> JSONResponse:
+    return _response(failure())
+
+
+def _memory() -> int:
+    """Resident memory of this process in bytes, as Linux counts it."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -27,9 +27,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What to serve and how. ``max_model_len`` is in tokens, ``max_pixels`` in pixels after resizing.
+    """What to serve and how.
 
-    ``gpu_memory_bytes``: what PyTorch may take of the GPU; None for all of it.
+    ``max_model_len`` is in tokens, ``max_pixels`` in pixels after resizing, ``request_seconds`` from the arrival of a
+    request to the end of its answer. ``gpu_memory_bytes``: what PyTorch may take of the GPU; None for all of it.
     """
 
     family: str
@@ -48,6 +49,8 @@ class Config:
     max_images: int = 1
     max_pixels: int | None = None
     max_queue: int = 16
+    request_seconds: int = 600
+    require_api_key: bool = False
     trust_remote_code: bool = False
     stop: tuple[str, ...] = ()
 
@@ -91,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-images", type=_between(0, 1000), default=1, help="images in one request")
     add("--max-pixels", type=_between(1, 2**31), help="larger images are scaled down to it")
     add("--max-queue", type=_between(1, 10000), default=16, help="requests that may wait; more are refused")
+    add("--request-seconds", type=_between(1, 86400), default=600, help="time for one request, waiting included")
+    add("--require-api-key", action="store_true", help="don't start without ORCHESTRATOR_API_KEY in the environment")
     add("--trust-remote-code", action="store_true")
     add("--stop", action="append", default=[], metavar="TEXT", help="the answer ends here; may be repeated")
     return parser

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any
 
@@ -15,24 +16,41 @@ from .conversation import Completion, Sampling, Turn
 from .errors import ApiError
 from .families.base import Adapter
 from .stopping import cut, tail_tokens
+from .streaming import TextStream
 
 _log = logging.getLogger("server")
 
 
-class _StopNow(StoppingCriteria):  # type: ignore[misc]
-    """Ends generation at a stop string, or when nobody waits for the answer any more."""
+#: Below it the sampler would divide by so little that numbers overflow; the likeliest token wins anyway.
+_COLDEST = 1e-3
 
-    def __init__(self, tokenizer: Any, prompt_tokens: int, stops: Sequence[str], cancelled: Event) -> None:
+
+class _EachToken(StoppingCriteria):  # type: ignore[misc]
+    """Sends text as it comes; ends generation at a stop string, or when nobody waits for the answer any more."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        prompt_tokens: int,
+        stops: Sequence[str],
+        cancelled: Event,
+        send: Callable[[str], None],
+    ) -> None:
+        self.text = TextStream(lambda tokens: str(tokenizer.decode(tokens, skip_special_tokens=True)), stops)
         self._tokenizer = tokenizer
-        self._prompt_tokens = prompt_tokens
+        self._begin = self._next = prompt_tokens
         self._stops = stops
         self._tail = tail_tokens(stops)
         self._cancelled = cancelled
+        self._send = send
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002 (the signature is transformers')
         done = self._cancelled.is_set()
+        if not done:
+            self._send(self.text.push(input_ids[0, self._next :].tolist()))
+            self._next = input_ids.shape[1]
         if self._stops and not done:
-            answer = input_ids[0, self._prompt_tokens :][-self._tail :]
+            answer = input_ids[0, self._begin :][-self._tail :]
             done = cut(self._tokenizer.decode(answer), self._stops)[1]
         return torch.full((input_ids.shape[0],), done, dtype=torch.bool, device=input_ids.device)
 
@@ -47,17 +65,21 @@ class Engine:
         eos = adapter.model.generation_config.eos_token_id
         self._ends = set(eos if isinstance(eos, list) else [eos])
 
-    def complete(self, turns: Sequence[Turn], sampling: Sampling, cancelled: Event) -> Completion:
-        """The answer; cut short when ``cancelled`` is set.
+    def complete(
+        self, turns: Sequence[Turn], sampling: Sampling, cancelled: Event, send: Callable[[str], None]
+    ) -> Completion:
+        """The answer; cut short when ``cancelled`` is set. ``send`` gets the text of each token, which may be empty.
 
-        Raises ``ApiError``: 400 where prompt and answer pass the context, 503 where GPU memory runs out.
+        Raises ``ApiError`` 400 where prompt and answer pass the context, ``MemoryError`` where a GPU's memory runs out.
         """
         began = time.monotonic()
-        try:
-            completion = self._complete(turns, sampling, cancelled)
-        except torch.OutOfMemoryError:
+        completion = None
+        with contextlib.suppress(torch.OutOfMemoryError):
+            completion = self._complete(turns, sampling, cancelled, send)
+        if completion is None:
+            # Only here: the error, while it was handled, held the tensors of the request.
             torch.cuda.empty_cache()
-            raise ApiError("the GPU's memory ran out on this request", status=503, code="out_of_memory") from None
+            raise MemoryError("the GPU's memory ran out on this request")
         _log.info(
             "answered: %d prompt tokens, %d tokens, %s, %.2f s",
             completion.prompt_tokens,
@@ -67,12 +89,16 @@ class Engine:
         )
         return completion
 
-    def _complete(self, turns: Sequence[Turn], sampling: Sampling, cancelled: Event) -> Completion:
+    def _complete(
+        self, turns: Sequence[Turn], sampling: Sampling, cancelled: Event, send: Callable[[str], None]
+    ) -> Completion:
         inputs = self._adapter.encode(turns)
         prompt_tokens = int(inputs["input_ids"].shape[1])
         stops = (*sampling.stop, *self._stop)
-        criteria = _StopNow(self._adapter.tokenizer, prompt_tokens, stops, cancelled)
-        if sampling.seed is not None:
+        criteria = _EachToken(self._adapter.tokenizer, prompt_tokens, stops, cancelled, send)
+        if sampling.seed is None:
+            torch.seed()  # else what follows a seeded request would be foreseeable
+        else:
             torch.manual_seed(sampling.seed)
         with torch.inference_mode():
             output = self._adapter.model.generate(
@@ -85,6 +111,7 @@ class Engine:
         # Judged with the special tokens in sight, since a stop string may be one of them.
         stopped = cut(self._adapter.tokenizer.decode(answer), stops)[1] or (bool(answer) and answer[-1] in self._ends)
         text = cut(self._adapter.tokenizer.decode(answer, skip_special_tokens=True), stops)[0]
+        send(criteria.text.rest(text))
         return Completion(text, "stop" if stopped else "length", prompt_tokens, len(answer))
 
     def _room(self, prompt_tokens: int, max_tokens: int | None) -> int:
@@ -99,9 +126,18 @@ class Engine:
 
 
 def _choice(sampling: Sampling) -> dict[str, Any]:
-    """The arguments of ``generate`` that choose tokens; none where the model's own config is to decide."""
-    if sampling.temperature == 0:
+    """The arguments of ``generate`` that choose tokens; none where the model's own config is to decide.
+
+    What the caller leaves out is as in OpenAI's API then: a model's own top_k of 1 would make any temperature greedy.
+    """
+    temperature, top_p = sampling.temperature, sampling.top_p
+    if temperature is None and top_p is None:
+        return {}
+    if temperature is not None and temperature < _COLDEST:
         return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    given = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-    given = {name: value for name, value in given.items() if value is not None}
-    return {"do_sample": True, **given} if given else {}
+    return {
+        "do_sample": True,
+        "temperature": 1.0 if temperature is None else temperature,
+        "top_p": 1.0 if top_p is None else top_p,
+        "top_k": 0,
+    }

@@ -71,15 +71,31 @@ def test_sampling_as_given() -> None:
     assert parse_chat(body(stop=["a", "", "b"]), "demo").sampling().stop == ("a", "b")
 
 
+def test_a_stream_and_its_usage() -> None:
+    assert not parse_chat(body(stream=True), "demo").include_usage
+    assert parse_chat(body(stream=True, stream_options={"include_usage": True}), "demo").include_usage
+
+
+def test_a_refusal_says_what_this_server_can() -> None:
+    assert "stream" in refusal(body(tools=[{}])).message
+    assert "text and images" in refusal(body(tools=[{}])).message
+    assert "max_completion_tokens" in refusal(body(maximum=1)).message
+
+
 def test_what_changes_nothing_is_accepted() -> None:
-    parse_chat(body(n=1, tools=[], logprobs=False, frequency_penalty=0.0, stream=False, user="u", new_key=1), "demo")
+    parse_chat(body(n=1, tools=[], logprobs=False, frequency_penalty=0.0, stream=False, user="u"), "demo")
     parse_chat(body(response_format={"type": "text"}, logit_bias=None), "demo")
 
 
 @pytest.mark.parametrize(
     ("changes", "param"),
     [
-        ({"stream": True}, "stream"),
+        ({"new_key": 1}, "new_key"),
+        ({"stream": 1}, "stream"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+        ({"audio": {"voice": "x"}}, "audio"),
+        ({"stop": list("abcde")}, "stop"),
         ({"n": 2}, "n"),
         ({"tools": [{}]}, "tools"),
         ({"logprobs": True}, "logprobs"),
@@ -134,6 +150,7 @@ def test_errors_have_the_shape_of_openai() -> None:
     assert ApiError("no", param="p", code="c").body() == {
         "error": {"message": "no", "type": "invalid_request_error", "param": "p", "code": "c"}
     }
+    assert ApiError("busy", status=429, retry_after=3).headers == {"Retry-After": "3"}
     error = ApiError("busy", status=503).body()["error"]
     assert isinstance(error, dict)
     assert error["type"] == "server_error"

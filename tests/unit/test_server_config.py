@@ -21,6 +21,7 @@ def test_a_model_of_the_hub_with_every_option() -> None:
     argv += ["--device", "cuda", "--dtype", "float16", "--quantisation", "int8", "--max-model-len", "100"]
     argv += ["--gpu-memory-bytes", "5000000000"]
     argv += ["--max-images", "2", "--max-pixels", "300", "--max-queue", "4", "--trust-remote-code"]
+    argv += ["--request-seconds", "9", "--require-api-key"]
     argv += ["--stop", "<|end|>", "--stop=-x", "--weights", "/elsewhere"]
     assert parse(argv) == Config(
         family="qwen2-vl",
@@ -38,6 +39,8 @@ def test_a_model_of_the_hub_with_every_option() -> None:
         max_images=2,
         max_pixels=300,
         max_queue=4,
+        request_seconds=9,
+        require_api_key=True,
         trust_remote_code=True,
         stop=("<|end|>", "-x"),
     )
