@@ -139,7 +139,7 @@ def _cache(spec: ModelSpec, engine: Engine, profile: Profile, *, blocks: bool) -
 def _activation(spec: ModelSpec, profile: Profile) -> int:
     """The larger of the vision tower on the largest image and a prefill."""
     prefill = min(_PREFILL_TOKENS, profile.context) * _PREFILL_BYTES * spec.architecture.hidden_size
-    return max(spec.images.activation(profile.pixels), prefill)
+    return max(spec.images.activation(profile.pixels, profile.tiles), prefill)
 
 
 def _vllm(spec: ModelSpec, profile: Profile) -> list[Line]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from orchestrator import traits
 from orchestrator.plan.placement import Placement
-from orchestrator.registry.spec import Flag, ModelSpec, Transformers, Vllm
+from orchestrator.profile import Profile
+from orchestrator.registry.spec import Flag, Images, ModelSpec, Transformers, Vllm
 
 #: where the container's engine listens, inside the container
 PORT = 8000
@@ -64,16 +65,19 @@ def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...
         *_vllm_memory(engine, placement),
         *("--limit-mm-per-prompt", f'{{"image":{spec.images.max_per_prompt},"video":0}}'),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
-        *_flags(_with_pixels(engine.flags, profile.pixels)),
+        *_flags(_with_image_size(engine.flags, spec.images, profile)),
     )
 
 
-def _with_pixels(flags: Mapping[str, Flag], pixels: int | None) -> Mapping[str, Flag]:
-    """The entry's flags, with the profile's limit on image size among the processor's arguments."""
-    if pixels is None:
+def _with_image_size(flags: Mapping[str, Flag], images: Images, profile: Profile) -> Mapping[str, Flag]:
+    """The entry's flags, with the profile's limit on pixels or tiles among the processor's arguments."""
+    argument = images.tiles.argument if images.tiles else None
+    limits = {"max_pixels": profile.pixels, **({argument: profile.tiles} if argument else {})}
+    limits = {name: limit for name, limit in limits.items() if limit is not None}
+    if not limits:
         return flags
     arguments = json.loads(str(flags.get(_PROCESSOR, "{}")))
-    return {**flags, _PROCESSOR: json.dumps({**arguments, "max_pixels": pixels}, separators=(",", ":"))}
+    return {**flags, _PROCESSOR: json.dumps({**arguments, **limits}, separators=(",", ":"))}
 
 
 def _vllm_memory(engine: Vllm, placement: Placement) -> tuple[str, ...]:

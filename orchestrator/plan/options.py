@@ -81,6 +81,7 @@ def _no_worse(way: Option, chosen: Option) -> bool:
         new.context >= old.context
         and new.sequences >= old.sequences
         and (new.pixels or 0) >= (old.pixels or 0)
+        and (new.tiles or 0) >= (old.tiles or 0)
         and new.storage in {old.storage, way.best.storage}
         and new.graphs >= old.graphs
         and new.gpus == old.gpus

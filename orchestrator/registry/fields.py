@@ -19,6 +19,7 @@ _ENV_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FLAG_PATTERN = re.compile(r"[a-z][a-z0-9-]*(\.[A-Za-z0-9_-]+)*")
 _REPOSITORY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _COMMIT_PATTERN = re.compile(r"[0-9a-f]{40}")
+_ARGUMENT_PATTERN = re.compile(r"[a-z_][a-z0-9_]*")
 _IMAGE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 #: Lower ports need privileges. Linux hands out ephemeral ports from 32768 to 60999 and may take ours first.
 FIRST_PORT, FIRST_EPHEMERAL, LAST_EPHEMERAL, LAST_PORT = 1024, 32768, 60999, 65535
@@ -141,6 +142,12 @@ def _flag_name(value: str) -> str:
     return value
 
 
+def _argument(value: str) -> str:
+    if not _ARGUMENT_PATTERN.fullmatch(value):
+        raise ValueError("is not a name of a processor's argument: lower-case words joined by '_'")
+    return value
+
+
 def _absolute(value: str) -> str:
     if not value.startswith("/") or ".." in value.split("/"):
         raise ValueError("must be an absolute path without '..'")
@@ -181,6 +188,9 @@ Slug = Annotated[
     Field(json_schema_extra={"pattern": f"^{NAME_PATTERN.pattern}$", "maxLength": 40}),
 ]
 Port = Annotated[int, AfterValidator(_port), Field(json_schema_extra={"minimum": FIRST_PORT, "maximum": LAST_PORT})]
+Argument = Annotated[
+    str, AfterValidator(_argument), Field(json_schema_extra={"pattern": f"^{_ARGUMENT_PATTERN.pattern}$"})
+]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Repository = Annotated[str, AfterValidator(_repository)]
 Commit = Annotated[str, AfterValidator(_commit), Field(json_schema_extra={"pattern": f"^{_COMMIT_PATTERN.pattern}$"})]

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from orchestrator.registry.fields import Frozen, Place, Positive, Text
+from orchestrator.registry.fields import Argument, Frozen, Place, Positive, Text, refuse
+
+
+class Tiles(Frozen):
+    """The pieces of one size that a model cuts an image into (tiles, crops), as many as the image's shape asks for."""
+
+    most: Positive = Field(description="most pieces of one image, without those that always come")
+    extra: Annotated[int, Field(ge=0)] = Field(0, description="pieces that always come: a thumbnail of the whole image")
+    argument: Argument | None = Field(
+        None, description="argument of the model's processor that vLLM passes the limit on by; null where none is known"
+    )
+    joined: bool = Field(
+        default=False, description="the pieces are joined first: an image takes as many tokens however many there are"
+    )
 
 
 class Images(Frozen):
@@ -15,26 +28,39 @@ class Images(Frozen):
 
     max_per_prompt: Positive = 1
     max_pixels: Positive | None = None
-    tokens: Positive = Field(description="image tokens of one image at the limit")
+    tiles: Tiles | None = Field(None, description="for a model that cuts images into pieces, in place of max_pixels")
+    tokens: Positive = Field(description="most image tokens of one image at the limit")
     patches: Positive
     bytes_per_patch: Annotated[int, Field(ge=0)] = Field(description="peak activation of the vision tower per patch")
     source: Text
 
-    def limited(self, max_pixels: int | None) -> Self:
-        """The same with a smaller limit: tokens and patches go down in proportion. None changes nothing."""
-        if max_pixels is None or self.max_pixels is None or max_pixels >= self.max_pixels:
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.tiles is not None and self.max_pixels is not None:
+            refuse([(("tiles",), "is for a model without images.max_pixels: an image has one limit")])
+        return self
+
+    def limited(self, max_pixels: int | None, tiles: int | None = None) -> Self:
+        """The same with a smaller limit: tokens and patches go down in proportion, rounded up. None changes nothing."""
+        part, whole = self._ratio(max_pixels, tiles)
+        if part == whole:
             return self
-        tokens, patches = self._share(self.tokens, max_pixels), self._share(self.patches, max_pixels)
-        return self.model_copy(update={"max_pixels": max_pixels, "tokens": tokens, "patches": patches})
+        tokens = self.tokens if self.tiles and self.tiles.joined else -(-self.tokens * part // whole)
+        limit = {"tiles": self.tiles.model_copy(update={"most": tiles})} if self.tiles else {"max_pixels": max_pixels}
+        return self.model_copy(update={**limit, "tokens": tokens, "patches": -(-self.patches * part // whole)})
 
-    def activation(self, max_pixels: int | None) -> int:
+    def activation(self, max_pixels: int | None, tiles: int | None = None) -> int:
         """Peak of the vision tower on one image of that limit, in bytes."""
-        return self._share(self.patches, max_pixels) * self.bytes_per_patch
+        part, whole = self._ratio(max_pixels, tiles)
+        return -(-self.patches * part // whole) * self.bytes_per_patch
 
-    def _share(self, size: int, max_pixels: int | None) -> int:
-        if max_pixels is None or self.max_pixels is None or max_pixels >= self.max_pixels:
-            return size
-        return -(-size * max_pixels // self.max_pixels)
+    def _ratio(self, max_pixels: int | None, tiles: int | None) -> tuple[int, int]:
+        """What a limit leaves of an image at the entry's own, as part and whole; alike where it is no smaller."""
+        if self.tiles is not None and tiles is not None and tiles < self.tiles.most:
+            return tiles + self.tiles.extra, self.tiles.most + self.tiles.extra
+        if self.max_pixels is not None and max_pixels is not None and max_pixels < self.max_pixels:
+            return max_pixels, self.max_pixels
+        return 1, 1
 
 
 class Smallest(Frozen):
@@ -42,29 +68,38 @@ class Smallest(Frozen):
 
     max_model_len: Positive | None = None
     max_pixels: Positive | None = None
+    max_tiles: Positive | None = Field(None, description="vLLM only, where images.tiles.argument passes it on")
     max_num_seqs: Positive = 1
 
 
-def wrong_smallest(images: Images, length: int, sequences: int, smallest: Smallest) -> Iterator[Place]:
-    """What is wrong with the smallest limits of an engine, whose own are ``length`` tokens and ``sequences``."""
+def wrong_smallest(
+    images: Images, length: int, sequences: int, smallest: Smallest, *, passes_tiles: bool
+) -> Iterator[Place]:
+    """What is wrong with the smallest limits of an engine, whose own are ``length`` tokens and ``sequences``.
+
+    ``passes_tiles``: whether the engine can be told a limit on tiles, given the argument's name.
+    """
     if smallest.max_num_seqs > sequences:
         yield (
             ("max_num_seqs",),
             f"must be at most the engine's max_num_seqs of {sequences}, got {smallest.max_num_seqs}",
         )
-    wrong = _wrong_pixels(images, smallest.max_pixels)
-    if wrong:
-        yield ("max_pixels",), wrong
+    wrong = {
+        "max_pixels": _wrong_pixels(images, smallest.max_pixels),
+        "max_tiles": _wrong_tiles(images.tiles, smallest.max_tiles, passes_tiles=passes_tiles),
+    }
+    yield from (((key,), message) for key, message in wrong.items() if message)
     least = smallest.max_model_len
     if least is None:
         return
-    tokens = images.limited(smallest.max_pixels).tokens
+    tokens = images.limited(smallest.max_pixels, smallest.max_tiles).tokens
     if least > length:
         yield ("max_model_len",), f"must be at most the engine's max_model_len of {length}, got {least}"
-    elif least <= tokens and not wrong:
+    elif least <= tokens and not any(wrong.values()):
+        limit = "max_tiles" if images.tiles else "max_pixels"
         yield (
             ("max_model_len",),
-            f"must be more than the {tokens} tokens of one image at smallest.max_pixels, got {least}",
+            f"must be more than the {tokens} tokens of one image at smallest.{limit}, got {least}",
         )
 
 
@@ -78,4 +113,18 @@ def _wrong_pixels(images: Images, pixels: int | None) -> str:
     if pixels * images.tokens % images.max_pixels:
         unit = images.max_pixels / images.tokens
         return f"must be a multiple of the {unit:g} pixels of one image token, got {pixels}"
+    return ""
+
+
+def _wrong_tiles(tiles: Tiles | None, least: int | None, *, passes_tiles: bool) -> str:
+    if least is None:
+        return ""
+    if tiles is None:
+        return "is for a model with images.tiles only"
+    if not passes_tiles:
+        return "is for vllm only: our server passes no limit on tiles on yet"
+    if tiles.argument is None:
+        return "needs images.tiles.argument, which passes it on"
+    if least > tiles.most:
+        return f"must be at most images.tiles.most, {tiles.most}, got {least}"
     return ""

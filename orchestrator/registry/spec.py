@@ -35,7 +35,7 @@ from orchestrator.registry.fields import (
     refuse,
     wrong_lengths,
 )
-from orchestrator.registry.limits import Images, Smallest, wrong_smallest
+from orchestrator.registry.limits import Images, Smallest, Tiles, wrong_smallest
 from orchestrator.registry.weights import Parameters, Part, Storage
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "Smallest",
     "Source",
     "Storage",
+    "Tiles",
     "Transformers",
     "Vllm",
 ]
@@ -284,7 +285,9 @@ class ModelSpec(Frozen):
             (("engines", name, "smallest", *path), message)
             for name, e in engines.items()
             if e is not None
-            for path, message in wrong_smallest(self.images, e.max_model_len, e.max_num_seqs, e.smallest)
+            for path, message in wrong_smallest(
+                self.images, e.max_model_len, e.max_num_seqs, e.smallest, passes_tiles=name == "vllm"
+            )
         )
         return self
 

@@ -50,6 +50,8 @@ def limits(profile: Profile) -> str:
     words = [f"{profile.context:,} tokens x {profile.sequences}"]
     if profile.pixels:
         words.append(f"{profile.pixels / 1e6:.1f} MP")
+    if profile.tiles:
+        words.append(f"{profile.tiles} tiles")
     words.append(profile.storage)
     if not profile.graphs:
         words.append("no graphs")

@@ -228,5 +228,5 @@ def test_the_smallest_limits_hold_an_image_and_an_answer() -> None:
     for spec in load_registry().models.values():
         for engine in filter(None, (spec.engine(engine) for engine in ENGINES)):
             length = engine.smallest.max_model_len or engine.max_model_len
-            tokens = spec.images.limited(engine.smallest.max_pixels).tokens
+            tokens = spec.images.limited(engine.smallest.max_pixels, engine.smallest.max_tiles).tokens
             assert length >= tokens + spec.prompt.max_tokens, spec.name

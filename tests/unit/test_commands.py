@@ -139,6 +139,24 @@ def test_the_limit_on_pixels_joins_the_processor_s_other_arguments() -> None:
     assert after(vllm(crops), "--mm-processor-kwargs") == '{"num_crops":16}'
 
 
+def test_the_limit_on_tiles_goes_by_the_name_that_the_processor_has_for_it() -> None:
+    images = {"tiles": {"most": 12, "extra": 1, "argument": "max_dynamic_patch"}}
+    assert after(vllm(spec(images=images, vllm={}), tiles=3), "--mm-processor-kwargs") == '{"max_dynamic_patch":3}'
+    flags = {"mm-processor-kwargs": '{"min_dynamic_patch":2,"max_dynamic_patch":12}'}
+    assert json.loads(after(vllm(spec(images=images, vllm={"flags": flags}), tiles=6), "--mm-processor-kwargs")) == {
+        "min_dynamic_patch": 2,
+        "max_dynamic_patch": 6,
+    }
+    unknown = spec(images={"tiles": {"most": 12}}, vllm={})
+    assert "--mm-processor-kwargs" not in vllm(unknown, tiles=12)
+
+
+def test_our_server_is_told_nothing_of_tiles() -> None:
+    images = {"tiles": {"most": 12, "argument": "num_crops"}}
+    found = transformers(spec(images=images), profile=Profile(2048, 1, None, "16bit", tiles=12))
+    assert found == transformers(spec())
+
+
 def test_transformers() -> None:
     entry = spec(images={"max_pixels": 200704}, prompt={"stop": ["</s>", "--x"]})
     assert transformers(entry) == (

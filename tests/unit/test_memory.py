@@ -86,6 +86,13 @@ def test_a_smaller_image_takes_less_activation() -> None:
     assert lines(entry, "vllm", Profile(2048, 1, 200_000, "16bit"))["activation"] == 25 * 10**7
 
 
+def test_fewer_tiles_take_less_activation() -> None:
+    images = {"tiles": {"most": 12, "extra": 1}, "patches": 13 * 10_000, "bytes_per_patch": 10_000}
+    entry = spec(images=images, vllm={})
+    for tiles, size in ((12, 13 * 10**8), (3, 4 * 10**8), (1, 2 * 10**8)):
+        assert lines(entry, "vllm", Profile(2048, 1, None, "16bit", tiles=tiles))["activation"] == size
+
+
 def test_no_graphs_claim_nothing() -> None:
     assert lines(spec(vllm={}), "vllm")["CUDA graphs"] == int(0.3 * GIB)
     assert "CUDA graphs" not in lines(spec(vllm={}), "vllm", Profile(2048, 1, None, "16bit", graphs=False))
@@ -231,6 +238,14 @@ def test_a_claim_grows_with_every_knob(entry: ModelSpec, engine: EngineName, one
     small, large = claim(entry, engine, less, CONTEXT), claim(entry, engine, more, CONTEXT)
     assert small.total <= large.total
     assert small.kv_cache <= large.kv_cache
+
+
+@given(st.integers(0, 3), st.integers(1, 10**5), st.sampled_from(ENGINES), st.tuples(*[st.integers(1, 40)] * 2))
+def test_a_claim_grows_with_tiles(extra: int, patches: int, engine: EngineName, tiles: tuple[int, int]) -> None:
+    images = {"tiles": {"most": 40, "extra": extra}, "patches": patches, "bytes_per_patch": 50_000}
+    entry = spec(images=images, vllm={}, transformers={})
+    few, many = (claim(entry, engine, Profile(2048, 1, None, "16bit", tiles=n), CONTEXT).total for n in sorted(tiles))
+    assert few <= many
 
 
 @given(models(), profiles())

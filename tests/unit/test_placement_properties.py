@@ -49,15 +49,23 @@ def entries(draw: st.DrawFn) -> tuple[ModelSpec, ...]:
     """Models that can be made smaller in every way, of two priorities."""
     found = []
     for at, weights in enumerate(draw(st.lists(st.floats(0.5, 30), min_size=1, max_size=5))):
-        small = {"max_model_len": 512, "max_pixels": 784 * 64}
+        tiled = draw(st.booleans())
+        small = {"max_model_len": 512} if tiled else {"max_model_len": 512, "max_pixels": 784 * 64}
         common = {"max_num_seqs": 4, "smallest": small}
         group = draw(st.sampled_from([[1], [1, 2], [2]]))
         both = {
-            "vllm": {**common, "storages": ["16bit", "fp8"], "tensor_parallel": group, "keep_16bit": []},
+            "vllm": {
+                **common,
+                "smallest": {**small, "max_tiles": 3} if tiled else small,
+                "storages": ["16bit", "fp8"],
+                "tensor_parallel": group,
+                "keep_16bit": [],
+            },
             "transformers": {**common, "storages": ["int8", "16bit"]},
         }
         engines: Any = {name: both[name] for name in draw(st.sampled_from([["vllm"], ["transformers"], list(both)]))}
-        images = {"max_pixels": 784 * 256, "tokens": 256, "patches": 20_000, "bytes_per_patch": 50_000}
+        limit = {"tiles": {"most": 12, "argument": "crops"}} if tiled else {"max_pixels": 784 * 256}
+        images = {**limit, "tokens": 256, "patches": 20_000, "bytes_per_patch": 50_000}
         made = spec(
             f"m{at}", gib=weights, port=25000 + at, images=images, architecture={"layers": 28, "kv_heads": 8}, **engines
         )

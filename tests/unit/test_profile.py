@@ -15,10 +15,22 @@ from tests.builders import PROFILE, spec
 UNIT = 784  # pixels of an image token
 
 
+def tiled(draw: st.DrawFn) -> ModelSpec:
+    """An entry whose images are cut into tiles."""
+    most, extra, each = draw(st.integers(1, 40)), draw(st.integers(0, 2)), draw(st.integers(1, 50))
+    least, tokens = draw(st.integers(1, most)), each * (most + extra)
+    length = draw(st.integers(tokens + 1, 4096))
+    smallest = {"max_model_len": draw(st.integers(each * (least + extra) + 1, length)), "max_tiles": least}
+    images = {"tiles": {"most": most, "extra": extra, "argument": "max_tiles"}, "tokens": tokens, "patches": 4 * tokens}
+    return spec(images=images, vllm={"max_model_len": length, "max_num_seqs": 4, "smallest": smallest})
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> tuple[ModelSpec, EngineName]:
     """An entry with any limits that the registry takes, and one of its engines."""
     name: EngineName = draw(st.sampled_from(["vllm", "transformers"]))
+    if name == "vllm" and draw(st.booleans()):
+        return tiled(draw), name
     tokens = draw(st.integers(1, 2000))
     most = tokens * UNIT if draw(st.booleans()) else draw(st.integers(tokens, 10**6))
     least_tokens = draw(st.integers(1, tokens).filter(lambda least: least * most % tokens == 0))
@@ -51,6 +63,7 @@ def test_the_first_is_what_the_entry_asks_for_and_no_other_is_better(entry: tupl
     assert first.profile.context == engine.max_model_len
     assert first.profile.sequences == engine.max_num_seqs
     assert first.profile.pixels == model.images.max_pixels
+    assert first.profile.tiles == (model.images.tiles.most if model.images.tiles else None)
     assert first.profile.storage == engine.storages[0]
     assert first.profile.graphs
     assert first.profile.gpus == min(group)
@@ -69,10 +82,15 @@ def test_all_are_within_the_entry_s_limits(entry: tuple[ModelSpec, EngineName]) 
     for profile in (rung.profile for rung in rungs):
         assert (least.max_model_len or 0) <= profile.context <= engine.max_model_len
         assert least.max_num_seqs <= profile.sequences <= engine.max_num_seqs
-        assert profile.pixels
-        assert (least.max_pixels or 0) <= profile.pixels <= (model.images.max_pixels or 0)
-        tokens = model.images.limited(profile.pixels).tokens
-        assert profile.pixels == tokens * (model.images.max_pixels or 0) // model.images.tokens, "whole image tokens"
+        tokens = model.images.limited(profile.pixels, profile.tiles).tokens
+        if model.images.tiles:
+            assert profile.pixels is None
+            assert (least.max_tiles or 0) <= (profile.tiles or 0) <= model.images.tiles.most
+        else:
+            assert profile.pixels
+            assert profile.tiles is None
+            assert (least.max_pixels or 0) <= profile.pixels <= (model.images.max_pixels or 0)
+            assert profile.pixels == tokens * (model.images.max_pixels or 0) // model.images.tokens, "whole tokens"
         assert profile.storage in engine.storages
         assert profile.gpus in (engine.tensor_parallel if isinstance(engine, Vllm) else (1,))
         assert profile.context > tokens, "an image always fits"
@@ -84,8 +102,8 @@ def test_the_smallest_of_every_limit_is_reached(entry: tuple[ModelSpec, EngineNa
     engine = model.engine(name)
     assert engine
     least = engine.smallest
-    found = {(r.profile.context, r.profile.sequences, r.profile.pixels) for r in ladder(model, engine)}
-    assert (least.max_model_len, least.max_num_seqs, least.max_pixels) in found
+    found = {(p.context, p.sequences, p.pixels, p.tiles) for p in (rung.profile for rung in ladder(model, engine))}
+    assert (least.max_model_len, least.max_num_seqs, least.max_pixels, least.max_tiles) in found
 
 
 def test_what_an_entry_does_not_loosen_stays() -> None:
@@ -119,6 +137,36 @@ def test_fewer_sequences_give_way_before_context_images_graphs_and_bits() -> Non
     ]
 
 
+TILED = {"tiles": {"most": 12, "extra": 1, "argument": "max_dynamic_patch"}, "tokens": 13 * 100, "patches": 13 * 400}
+
+
+def test_tiles_go_down_by_halves_and_cost_as_much_as_pixels() -> None:
+    entry = spec(images=TILED, vllm={"smallest": {"max_tiles": 2}})
+    assert entry.engines.vllm
+    with_graphs = [rung for rung in ladder(entry, entry.engines.vllm) if rung.profile.graphs]
+    assert [(rung.profile.tiles, rung.value) for rung in with_graphs] == [
+        (12, BEST),
+        (6, BEST - 10),
+        (3, BEST - 20),
+        (2, BEST - 26),
+    ]
+    assert changes(with_graphs[0].profile, with_graphs[2].profile) == ("3 instead of 12 tiles",)
+
+
+def test_fewer_tiles_make_room_for_a_shorter_context() -> None:
+    entry = spec(images=TILED, vllm={"smallest": {"max_tiles": 4, "max_model_len": 600}})
+    assert entry.engines.vllm
+    found = {(rung.profile.context, rung.profile.tiles) for rung in ladder(entry, entry.engines.vllm)}
+    assert found == {(2048, 12), (2048, 6), (2048, 4), (1024, 6), (1024, 4), (600, 4)}
+
+
+def test_tiles_are_in_the_label_only_where_the_model_has_them() -> None:
+    assert str(Profile(2048, 1, None, "16bit")) == "context=2048 sequences=1 pixels=- weights=16bit graphs=on gpus=1"
+    assert str(Profile(2048, 1, None, "16bit", tiles=12)) == (
+        "context=2048 sequences=1 pixels=- tiles=12 weights=16bit graphs=on gpus=1"
+    )
+
+
 def test_on_transformers_there_are_no_graphs_to_give_up() -> None:
     engine = spec().engines.transformers
     assert engine
@@ -133,6 +181,7 @@ PROFILES = st.builds(
     st.sampled_from(STORAGES),
     st.booleans(),
     st.integers(1, 64),
+    st.none() | st.integers(1, 100),
 )
 
 
@@ -159,6 +208,7 @@ def test_two_profiles_are_alike_where_nothing_changes(one: Profile, other: Profi
         "context=-1 sequences=1 pixels=- weights=16bit graphs=on gpus=1",
         "context=2048 sequences=1 pixels=- weights=16bit graphs=on gpus=1 ",
         "context=2048 sequences=1 pixels=- weights=16bit graphs=on gpus=1\n",
+        "context=2048 sequences=1 pixels=- tiles=- weights=16bit graphs=on gpus=1",
     ],
 )
 def test_a_label_of_another_version_names_none(text: str) -> None:

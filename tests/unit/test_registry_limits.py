@@ -60,6 +60,67 @@ def test_pixels_can_not_be_limited_for_a_model_that_has_no_such_limit() -> None:
         spec(transformers={"smallest": {"max_pixels": 784}})
 
 
+TILES = {"tiles": {"most": 12, "extra": 1, "argument": "num_crops"}, "tokens": 1300, "patches": 5201}
+
+
+def test_fewer_tiles_take_tokens_and_patches_down_in_proportion_with_those_that_always_come() -> None:
+    images = spec(images=TILES).images
+    few = images.limited(None, 3)
+    assert few.tiles
+    assert (few.tiles.most, few.tiles.extra, few.tokens, few.patches) == (3, 1, 400, 1601), "rounded up"
+    assert images.limited(None, 12) is images.limited(None, 13) is images.limited(784) is images
+    assert images.activation(None, 3) == 1601 * images.bytes_per_patch
+
+
+def test_tiles_that_are_joined_leave_the_tokens_as_they_are() -> None:
+    images = spec(images={**TILES, "tiles": {"most": 12, "extra": 1, "joined": True}}).images
+    assert (images.limited(None, 3).tokens, images.limited(None, 3).patches) == (1300, 1601)
+
+
+@pytest.mark.parametrize("crops", range(1, 17))
+def test_phi_s_tokens_by_its_processor_s_formula(crops: int) -> None:
+    """One row per crop, as a strip has, takes the most: (crops + 1) x 144 + 1 + (rows + 1) x 12."""
+    tiles = {"most": 16, "extra": 1, "argument": "num_crops"}
+    images = spec(images={"tiles": tiles, "tokens": 2653}, vllm={"max_model_len": 4096}).images
+    assert images.limited(None, crops).tokens == (crops + 1) * 144 + 1 + (crops + 1) * 12
+
+
+def test_an_image_has_one_limit() -> None:
+    with pytest.raises(ValidationError, match=r"tiles is for a model without images\.max_pixels"):
+        spec(images={"max_pixels": 784, "tiles": {"most": 12}})
+
+
+@pytest.mark.parametrize(
+    ("images", "smallest", "message"),
+    [
+        ({}, {"max_tiles": 3}, "max_tiles is for a model with images.tiles only"),
+        (TILES, {"max_tiles": 13}, "max_tiles must be at most images.tiles.most, 12, got 13"),
+        ({"tiles": {"most": 12}}, {"max_tiles": 3}, "max_tiles needs images.tiles.argument, which passes it on"),
+        (
+            TILES,
+            {"max_tiles": 3, "max_model_len": 400},
+            "max_model_len must be more than the 400 tokens of one image at smallest.max_tiles, got 400",
+        ),
+    ],
+)
+def test_smallest_tiles_that_contradict_the_entry(
+    images: dict[str, Any], smallest: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=f"engines.vllm.smallest.{message}"):
+        spec(images=images, vllm={"smallest": smallest})
+
+
+def test_fewer_tiles_are_for_vllm_only() -> None:
+    with pytest.raises(ValidationError, match=r"smallest\.max_tiles is for vllm only: our server passes no limit"):
+        spec(images=TILES, transformers={"smallest": {"max_tiles": 3}})
+
+
+def test_an_argument_is_a_name() -> None:
+    for argument in ("", "num-crops", "--x", '"', "Max"):
+        with pytest.raises(ValidationError, match="is not a name of a processor's argument"):
+            spec(images={"tiles": {"most": 12, "argument": argument}})
+
+
 def test_the_preferred_storage_is_the_first() -> None:
     entry = spec(vllm={"storages": ["fp8", "16bit"]}, transformers={"storages": ["int8", "16bit"]})
     assert entry.engines.vllm

@@ -145,6 +145,20 @@ def test_lengths(before: str, after: str, expected: str) -> None:
     assert wrong(changed(before, after)) == [f"{VLLM_LINE + 2} {expected}"]
 
 
+NOT_AN_ARGUMENT = "is not a name of a processor's argument: lower-case words joined by '_', got text 'num-crops'"
+
+
+def test_tiles_that_can_not_be_are_told_with_their_lines() -> None:
+    images = "images:\n  tiles: {{most: 12, extra: {extra}, argument: {argument}}}\n"
+    line = entry().splitlines().index("images:") + 2
+    assert wrong(changed("images:\n", images.format(extra=-1, argument="num-crops"))) == [
+        f"{line} images.tiles.argument: {NOT_AN_ARGUMENT}",
+        f"{line} images.tiles.extra: must be at least 0, got -1",
+    ]
+    both = changed("images:\n", images.format(extra=1, argument="num_crops") + "  max_pixels: 784\n")
+    assert wrong(both) == [f"{line} images.tiles: is for a model without images.max_pixels: an image has one limit"]
+
+
 def test_a_length_beyond_the_context_is_told_beside_other_mistakes() -> None:
     text = changed("title: Phi", "title: ''", changed("max_model_len: 2048", "max_model_len: 8192"))
     assert len(wrong(text)) == 2

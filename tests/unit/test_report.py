@@ -19,6 +19,7 @@ from orchestrator.profile import Profile
 from orchestrator.report.inventory import inventory_json, inventory_text
 from orchestrator.report.models import model_text, models_table
 from orchestrator.report.plan import plan_json, plan_text, steps_text
+from orchestrator.report.recommend import limits
 from orchestrator.report.status import remark, status_json, status_table, uptime
 from orchestrator.report.table import table
 from tests.builders import PROFILE, claim, container, gpu, host, placement, spec
@@ -54,6 +55,11 @@ def test_a_plan_explained_shows_the_sum() -> None:
     text = plan_text(PLAN, PLACED, explain=True)
     assert "phi-vllm claims\n  weights    5.00 GiB  a test\n  claim      5.00 GiB  the sum\n" in text
     assert "phi-transformers claims no GPU memory" in plan_text(PLAN, Placements((placement(),)), explain=True)
+
+
+def test_the_limits_name_the_tiles() -> None:
+    assert limits(Profile(2048, 1, None, "16bit", tiles=12)) == "2,048 tokens x 1, 12 tiles, 16bit"
+    assert limits(Profile(2048, 1, 800_000, "16bit")) == "2,048 tokens x 1, 0.8 MP, 16bit"
 
 
 def test_a_plan_as_json() -> None:
