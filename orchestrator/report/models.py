@@ -98,6 +98,7 @@ def _smallest(engine: Engine) -> str:
     words = [
         f"context {least.max_model_len:,} tokens" if least.max_model_len else "",
         f"{least.max_pixels / 1e6:.1f} megapixels" if least.max_pixels else "",
+        f"{least.max_tiles} tiles" if least.max_tiles else "",
         f"{least.max_num_seqs} full-length sequences" if engine.max_num_seqs > 1 else "",
     ]
     text = f"at the smallest {', '.join(filter(None, words))}" if any(words) else "it can't be made smaller"
