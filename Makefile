@@ -28,7 +28,7 @@ demo: ## Build, start and ask a tiny model on this machine's Docker, CPU only
 	@.ci/setup --engine
 	.ci/wheels $(wheels) $(lock)
 	.ci/with-docker .ci/base-image
-	.ci/with-docker $(bin)/orchestrator up demo
+	.ci/with-docker $(bin)/orchestrator up demo --yes
 	.ci/with-docker $(bin)/orchestrator ask demo "$(prompt)" --image orchestrator/probe.png --max-tokens 48
 	.ci/with-docker $(bin)/orchestrator status
 
