@@ -33,8 +33,8 @@ WRITTEN = "# Written by orchestrator "
 _TOKEN = "hf_token"  # noqa: S105 (a name)
 TOKEN_VARIABLE = "ORCHESTRATOR_HF_TOKEN_FILE"  # noqa: S105 (a name)
 TOKEN_DEFAULT = f"./secrets/{_TOKEN}"
-_SERVICE, _FILE, _FLEET = "compose/service.yaml.j2", "compose/file.yaml.j2", "compose/fleet.yaml.j2"
-TEMPLATES = (_SERVICE, _FILE, _FLEET)
+_SERVICE, _FILE, FLEET_TEMPLATE = "compose/service.yaml.j2", "compose/file.yaml.j2", "compose/fleet.yaml.j2"
+TEMPLATES = (_SERVICE, _FILE, FLEET_TEMPLATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
     from orchestrator.inventory import Gpu, Host
     from orchestrator.registry.loader import Registry
 
+#: seconds to wait for another orchestrator that is changing this host
+LOCK_PATIENCE = 900.0
+
 EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "wait"]
 
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrator import __version__
@@ -38,14 +38,7 @@ class ComposeBuilder:
 
     def source(self, image: Image) -> str:
         """Digest of Dockerfile, lock, gate and server; "" where there is no lock for the image."""
-        lock = self._lock(image)
-        if not lock.is_file():
-            return ""
-        digest = hashlib.sha256()
-        files = {"Dockerfile": self._dockerfile(), "requirements.txt": lock.read_text(encoding="utf-8"), **_code()}
-        for name, text in sorted(files.items()):
-            digest.update(f"{name}\0{len(text)}\0{text}".encode())
-        return digest.hexdigest()
+        return _digest(self._files(image)) if self._lock(image).is_file() else ""
 
     def build(self, image: Image) -> Iterator[str]:
         """Build and tag it; yields lines of progress. OrchestratorError with the end of the log when it fails."""
@@ -57,26 +50,30 @@ class ComposeBuilder:
     def _lock(self, image: Image) -> Path:
         return self._folder / "requirements" / f"{image.family}-{image.variant}.txt"
 
-    def _dockerfile(self) -> str:
-        return (self._folder / "Dockerfile").read_text(encoding="utf-8")
+    def _files(self, image: Image) -> dict[str, str]:
+        """Everything that an image is built from but the wheels, which the lock names by their hashes."""
+        return {
+            "Dockerfile": (self._folder / "Dockerfile").read_text(encoding="utf-8"),
+            "requirements.txt": self._lock(image).read_text(encoding="utf-8"),
+            **{f"{part}/{name}": text for part in ("gate", "server") for name, text in sources(part).items()},
+        }
 
     def _fill(self, context: Path, image: Image) -> None:
-        files = {
-            "Dockerfile": self._dockerfile(),
-            "requirements.txt": self._lock(image).read_text(encoding="utf-8"),
-            **_code(),
-        }
+        files = self._files(image)
         for name, text in files.items():
             (context / name).parent.mkdir(parents=True, exist_ok=True)
             (context / name).write_text(text, encoding="utf-8")
-        (context / "build.yaml").write_text(json.dumps(_build_file(image, self.source(image))), encoding="utf-8")
+        (context / "build.yaml").write_text(json.dumps(_build_file(image, _digest(files))), encoding="utf-8")
         (context / "wheels").mkdir()
         for wheel in _wheels():
             _link(wheel, context / "wheels" / wheel.name)
 
 
-def _code() -> dict[str, str]:
-    return {f"{part}/{name}": text for part in ("gate", "server") for name, text in sources(part).items()}
+def _digest(files: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name, text in sorted(files.items()):
+        digest.update(f"{name}\0{len(text)}\0{text}".encode())
+    return digest.hexdigest()
 
 
 def _build_file(image: Image, source: str) -> dict[str, object]:

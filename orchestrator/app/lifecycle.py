@@ -9,9 +9,7 @@ from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.executor import control, remove
 from orchestrator.observation import Container
 from orchestrator.plan.steps import Kind, Plan, Step, removal
-from orchestrator.ports import Event, World
-
-_LOCK_PATIENCE = 900.0
+from orchestrator.ports import LOCK_PATIENCE, Event, World
 
 
 def change(world: World, project: str, names: Sequence[str], kind: Kind, tell: Callable[[Event], None]) -> None:
@@ -20,7 +18,7 @@ def change(world: World, project: str, names: Sequence[str], kind: Kind, tell: C
         raise RequestError(
             "no model named", hint=f"'orchestrator {kind} NAME...'; 'orchestrator status' shows the names"
         )
-    with world.workspace.lock(f"orchestrator {kind} {' '.join(names)}", _LOCK_PATIENCE):
+    with world.workspace.lock(f"orchestrator {kind} {' '.join(names)}", LOCK_PATIENCE):
         chosen = containers(world, project, names)
         plan = Plan(project, "", tuple(Step(kind, c.service, "asked for", c.id) for c in chosen))
         for event in control(plan, world):
@@ -35,7 +33,7 @@ def down(
     tell: Callable[[Event], None],
 ) -> int:
     """Remove the containers of the models named, or all of the project; returns how many. Volumes stay."""
-    with world.workspace.lock(f"orchestrator down {' '.join(names)}".strip(), _LOCK_PATIENCE):
+    with world.workspace.lock(f"orchestrator down {' '.join(names)}".strip(), LOCK_PATIENCE):
         chosen = containers(world, project, names)
         if chosen and not agree(chosen):
             raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")

@@ -11,6 +11,7 @@ from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
     FLEET_FILE,
+    FLEET_TEMPLATE,
     GATE_FOLDER,
     VOLUMES,
     ComposeDocument,
@@ -29,8 +30,6 @@ from orchestrator.ports import World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 
-_FLEET_TEMPLATE = "compose/fleet.yaml.j2"
-
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -41,6 +40,8 @@ class Decided:
     specs: tuple[ModelSpec, ...]
     documents: tuple[ComposeDocument, ...]
     work: Work
+    observation: Observation
+    """The snapshot that all of it was decided from."""
 
 
 def this_host(world: World) -> Host:
@@ -78,13 +79,14 @@ def decide(
     known = replace(known, measured=measured_like(world.workspace.measurements(), specs, host, observation))
     placements = place(specs, request, host, observation, known)
     documents = _documents(placements.fleet, specs, host, world)
-    wanted = [d.desired(world.builder.source(d.image)) for d in documents]
+    sources = {image: world.builder.source(image) for image in {d.image for d in documents}}
+    wanted = [d.desired(sources[d.image]) for d in documents]
     todo = steps(wanted, observation, world.workspace.unfinished())
     warnings = tuple(w for p in placements.fleet for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
     work = Work(plan, MappingProxyType({d.placement.service: d for d in documents}), MappingProxyType(files))
-    return Decided(plan, placements, specs, documents, work)
+    return Decided(plan, placements, specs, documents, work, observation)
 
 
 def _observed(world: World, specs: Sequence[ModelSpec], host: Host) -> Observation:
@@ -119,7 +121,7 @@ def files_of(
 ) -> dict[str, str]:
     """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
     project = documents[0].placement.project if documents else ""
-    template = world.library.templates()[_FLEET_TEMPLATE]
+    template = world.library.templates()[FLEET_TEMPLATE]
     files = {d.filename: d.text for d in documents}
     files[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
     files[ENV_FILE] = ENV_TEXT

@@ -17,12 +17,9 @@ from orchestrator.plan.assignment import Improve
 from orchestrator.plan.packing import Bin, Item, Packing, Strategy
 from orchestrator.plan.placement import Known
 from orchestrator.plan.request import Request
-from orchestrator.plan.steps import Plan, Step
-from orchestrator.ports import Event, ModelClient, World
+from orchestrator.plan.steps import DESTRUCTIVE, Step
+from orchestrator.ports import LOCK_PATIENCE, Event, ModelClient, World
 from orchestrator.registry.spec import ModelSpec
-
-#: seconds to wait for another orchestrator that is changing this host
-LOCK_PATIENCE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +75,12 @@ def up(world: World, request: Request, options: Options, screen: Screen) -> tupl
     if options.dry_run:
         screen.plan(plan(world, request, options))
         return ()
-    versions(world)
+    versions(world)  # before the lock, so that a machine without Docker is left untouched
     with world.workspace.lock(f"orchestrator up {' '.join(request.models)}", LOCK_PATIENCE):
         decided = plan(world, request, options)
         screen.plan(decided)
         _check(world, decided)
-        _consent(decided.plan, world, screen)
+        _consent(decided, screen)
         with _interruptible(decided):
             for event in apply(decided.work, world):
                 screen.event(event)
@@ -116,20 +113,19 @@ def _check(world: World, decided: Decided) -> None:
                 f"the image {step.subject} is missing, and this version can't build it",
                 hint=f"buildable here: {known}; or name an image of your own in the registry entry",
             )
+    project = decided.plan.project
     for document in decided.documents:
-        if document.needs_token and not world.workspace.token_file(
-            document.placement.project, TOKEN_VARIABLE, TOKEN_DEFAULT
-        ):
+        if document.needs_token and not world.workspace.token_file(project, TOKEN_VARIABLE, TOKEN_DEFAULT):
             raise EnvironmentProblem(
                 f"{document.placement.model} is gated, and there is no file with a Hugging Face token",
-                where=f"{world.workspace.folder(document.placement.project)}/{TOKEN_DEFAULT.removeprefix('./')}",
+                where=f"{world.workspace.folder(project)}/{TOKEN_DEFAULT.removeprefix('./')}",
                 hint=f"put the token there, readable for uid 2000 or gid 0, or name its file in {TOKEN_VARIABLE}",
             )
 
 
-def _consent(plan: Plan, world: World, screen: Screen) -> None:
-    serving = {c.id for c in world.docker.observe().project(plan.project) if c.ready}
-    lost = [step for step in plan.of("replace", "remove") if step.target in serving]
+def _consent(decided: Decided, screen: Screen) -> None:
+    serving = {c.id for c in decided.observation.containers if c.ready}
+    lost = [step for step in decided.plan.of(*DESTRUCTIVE) if step.target in serving]
     if lost and not screen.agree(lost):
         raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")
 
@@ -154,10 +150,8 @@ def _until_answered(world: World, decided: Decided, options: Options, screen: Sc
 
 def _asked(world: World, models: ModelClient, document: ComposeDocument, spec: ModelSpec, seconds: float) -> Event:
     """Ready means answered: the served name is right, and a known image is asked about."""
-    service, base = (
-        document.placement.service,
-        f"http://{document.placement.address}:{document.placement.port}",
-    )
+    service = document.placement.service
+    base = f"http://{document.placement.address}:{document.placement.port}"
     served = models.served(base)
     if spec.name not in served:
         return Event("failed", service, f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}", seconds)

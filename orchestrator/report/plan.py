@@ -1,8 +1,8 @@
-"""A plan as text or JSON. ``plan``, ``up --dry-run``, ``up`` and ``down`` all print this."""
+"""A plan as text or JSON. ``plan``, ``up --dry-run`` and ``up`` all print this."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from orchestrator.inventory import gib
 from orchestrator.plan.placement import Placement, Placements
@@ -86,9 +86,3 @@ def _placement(p: Placement) -> dict[str, object]:
         "address": p.address,
         "port": p.port,
     }
-
-
-def steps_text(plan: Plan) -> str:
-    """The steps alone, for plans without placements."""
-    rows: Sequence[Sequence[str]] = [(step.kind, step.subject, step.cause) for step in plan.steps]
-    return f"Plan for project {plan.project}\n" + _indent(table(rows))

@@ -18,7 +18,7 @@ from orchestrator.plan.steps import Plan, Step
 from orchestrator.profile import Profile
 from orchestrator.report.inventory import inventory_json, inventory_text
 from orchestrator.report.models import model_text, models_table
-from orchestrator.report.plan import plan_json, plan_text, steps_text
+from orchestrator.report.plan import plan_json, plan_text
 from orchestrator.report.recommend import limits
 from orchestrator.report.status import remark, status_json, status_table, uptime
 from orchestrator.report.table import table
@@ -122,10 +122,6 @@ def test_a_group_of_gpus_is_named_whole() -> None:
     text = plan_text(PLAN, Placements((two,)))
     assert "A card (GPU-a) + A card (GPU-b)" in text
     assert "2,048 tokens x 1, 16bit, no graphs, 2 GPUs" in text
-
-
-def test_steps_alone() -> None:
-    assert steps_text(PLAN) == "Plan for project orchestrator\n  create  phi-vllm  no container\n"
 
 
 @pytest.mark.parametrize(
