@@ -5,10 +5,14 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 bin := .venv/bin
-lock := templates/images/transformers/requirements/tf5-cpu.txt
+locks := templates/images/transformers/requirements
+newest := tf5
+older := tf448
+families := $(patsubst $(locks)/%-cpu.txt,%,$(wildcard $(locks)/*-cpu.txt))
 wheels := build/wheels
 hosts := one-24gb two-80gb
-prompt ?= What is in this image?
+prompt ?= Read the text.
+picture ?= docs/sample.png
 args ?=
 
 # What builds and serves a Transformers image here takes its wheels from this folder instead of an index.
@@ -16,7 +20,7 @@ export ORCHESTRATOR_WHEELS := $(CURDIR)/$(wheels)
 
 .PHONY: help
 help: ## Show these lines
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
 .PHONY: setup
 setup: ## Install what is missing: Docker Engine, Compose, .venv; start an engine if none answers
@@ -24,19 +28,37 @@ setup: ## Install what is missing: Docker Engine, Compose, .venv; start an engin
 	@echo "Ready: try make demo, or make test"
 
 .PHONY: demo
-demo: ## Build, start and ask a tiny model on this machine's Docker, CPU only
+demo: ## Build, start and ask a tiny model that reads, on this machine's Docker, CPU only
 	@.ci/setup --engine
-	.ci/wheels $(wheels) $(lock)
+	.ci/wheels $(wheels) $(locks)/$(newest)-cpu.txt
 	.ci/with-docker .ci/base-image
 	.ci/with-docker $(bin)/orchestrator up demo --yes
-	.ci/with-docker $(bin)/orchestrator ask demo "$(prompt)" --image orchestrator/probe.png --max-tokens 48
+	.ci/with-docker $(bin)/orchestrator ask demo "$(prompt)" --image $(picture) --max-tokens 16
 	.ci/with-docker $(bin)/orchestrator status
 
 .PHONY: test
 test: check ## Run everything that decides whether a change is good (.ci/run)
-	.ci/wheels $(wheels) $(lock)
+	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(newest) $(older))
 	.ci/base-image --tar
-	.ci/as-root $(bin)/pytest tests/integration $(args)
+	.ci/as-root $(bin)/pytest tests/integration -m "not every_family" $(args)
+
+.PHONY: test-engines
+test-engines: tools ## Build the CPU image of every dependency family, and exercise each
+	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(families))
+	.ci/base-image --tar
+	.ci/as-root $(bin)/pytest tests/integration/engines $(args)
+
+.PHONY: train-demo
+train-demo: tools ## Train the demo model anew, about 70 minutes on two cores; into build/demo (needs fonts-dejavu-core)
+	.ci/wheels $(wheels) $(locks)/$(newest)-cpu.txt
+	python3 -m venv build/training
+	build/training/bin/pip install --quiet --no-index --find-links $(wheels) --no-deps --require-hashes \
+	    --requirement $(locks)/$(newest)-cpu.txt
+	build/training/bin/python .ci/demo/train.py build/demo
+	build/training/bin/python .ci/demo/evaluate.py build/demo/weights --part test
+
+wheels-%: tools # Fetch the wheels of one family's CPU image, for example `make wheels-tf448`
+	.ci/wheels $(wheels) $(locks)/$*-cpu.txt
 
 .PHONY: fresh
 fresh: tools ## Check that compose/ is what `make compose` would write
@@ -71,7 +93,8 @@ $(hosts:%=compose/%): tools
 	$(bin)/orchestrator render --all --allow-unpinned --inventory compose/hosts/$(@F).yaml --output $@
 
 .PHONY: bench
-bench: tools ## Time what a user waits for at the command line
+bench: tools ## Time what a user waits for, at the command line and from the server
+	.ci/wheels $(wheels) $(locks)/$(newest)-cpu.txt
 	@.ci/bench
 
 .PHONY: lock

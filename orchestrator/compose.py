@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from orchestrator import __version__, traits
 from orchestrator.errors import RequestError
 from orchestrator.observation import LABEL, SCHEMA
-from orchestrator.plan.commands import LOCAL_WEIGHTS, PORT, engine_command
+from orchestrator.plan.commands import KEY_VARIABLES, LOCAL_WEIGHTS, PORT, engine_command
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Desired
 from orchestrator.registry.spec import Engine, ModelSpec, Transformers, Vllm
+from orchestrator.secretfile import API_KEY, GROUP, HF_TOKEN, USER, Secret
 from orchestrator.templating import render
 
 #: volumes of all projects on a host, and where they are mounted. External, so that ``down -v`` keeps the weights
@@ -21,8 +22,8 @@ VOLUMES = (
     ("orchestrator-cache", "/cache"),
     ("orchestrator-locks", "/locks"),
 )
-#: user and group of every container; vLLM's image supports it
-OWNER = "2000:0"
+#: user and group of every container
+OWNER = f"{USER}:{GROUP}"
 FLEET_FILE = "compose.yaml"
 ENV_FILE = ".env"
 #: without it, ``up`` of one file would offer to remove the services of all others
@@ -30,9 +31,6 @@ ENV_TEXT = "# one file's `docker compose up` must not call the other models orph
 GATE_FOLDER = "gate"
 #: begins the second line of every document; a file without it is not ours to remove
 WRITTEN = "# Written by orchestrator "
-_TOKEN = "hf_token"  # noqa: S105 (a name)
-TOKEN_VARIABLE = "ORCHESTRATOR_HF_TOKEN_FILE"  # noqa: S105 (a name)
-TOKEN_DEFAULT = f"./secrets/{_TOKEN}"
 _SERVICE, _FILE, FLEET_TEMPLATE = "compose/service.yaml.j2", "compose/file.yaml.j2", "compose/fleet.yaml.j2"
 TEMPLATES = (_SERVICE, _FILE, FLEET_TEMPLATE)
 
@@ -61,15 +59,18 @@ class ComposeDocument:
     digest: str
     text: str
     needs_gate: bool
-    needs_token: bool
+    secrets: tuple[Secret, ...]
 
     @property
     def filename(self) -> str:
         """``<service>.yaml``."""
         return f"{self.placement.service}.yaml"
 
-    def desired(self, image_source: str) -> Desired:
-        """The document as the steps see it. ``image_source``: what an image of ours would be built from now."""
+    def desired(self, image_source: str, key_file: str) -> Desired:
+        """The document as the steps see it.
+
+        ``image_source``: what an image of ours would be built from now; ``key_file``: where the API key would lie.
+        """
         p = self.placement
         return Desired(
             service=p.service,
@@ -82,6 +83,8 @@ class ComposeDocument:
             port=p.port,
             gpus=p.gpus,
             volumes=tuple(name for name, _ in VOLUMES),
+            address=p.address,
+            key_file=key_file if p.key else "",
         )
 
 
@@ -107,6 +110,7 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
     image = image_of(engine, placement.device)
     command = (*_gate(placement), "--", *engine_command(spec, placement))
     token = spec.source.gated and not spec.source.path
+    secrets = (*((HF_TOKEN,) if token else ()), *((API_KEY,) if placement.key else ()))
     values: dict[str, object] = {
         "service": placement.service,
         "container": placement.container,
@@ -115,7 +119,7 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
         "environment": sorted(_environment(engine, token=token).items()),
         "published": f"{placement.address}:{placement.port}:{PORT}",
         "mounts": _mounts(spec, image),
-        "secrets": (_TOKEN,) if token else (),
+        "secrets": [secret.name for secret in secrets],
         "shm_bytes": str(engine.shm_mib << 20),
         "start_interval": traits.at_least(traits.version(docker), traits.DOCKER_START_INTERVAL),
         "gpus": placement.gpus,
@@ -129,11 +133,11 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
             "remarks": _remarks(placement),
             "project": placement.project,
             "service": service,
-            "secrets": ({"name": _TOKEN, "variable": TOKEN_VARIABLE, "default": TOKEN_DEFAULT},) if token else (),
+            "secrets": secrets,
             "volumes": [name for name, _ in VOLUMES],
         },
     )
-    return ComposeDocument(placement, image, command, digest, text, needs_gate=not image.ours, needs_token=token)
+    return ComposeDocument(placement, image, command, digest, text, needs_gate=not image.ours, secrets=secrets)
 
 
 def _service(values: Mapping[str, object], placement: Placement, template: str) -> tuple[str, str]:
@@ -163,7 +167,8 @@ def _service(values: Mapping[str, object], placement: Placement, template: str) 
 def _gate(placement: Placement) -> tuple[str, ...]:
     gpus = tuple(word for gpu in placement.gpus for word in ("--gpu", gpu))
     claim = ("--claim-mib", str(placement.claim.mib)) if placement.gpus else ()
-    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim)
+    key = ("--secret", f"{KEY_VARIABLES[placement.engine]}={API_KEY.mount}") if placement.key else ()
+    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *key)
 
 
 def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
@@ -178,7 +183,7 @@ def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "TRITON_CACHE_DIR": "/cache/triton",
         "XDG_CACHE_HOME": "/cache",
-        **({"HF_TOKEN_PATH": f"/run/secrets/{_TOKEN}"} if token else {}),
+        **({"HF_TOKEN_PATH": HF_TOKEN.mount} if token else {}),
         **({"VLLM_CACHE_ROOT": "/cache/vllm", "VLLM_NO_USAGE_STATS": "1"} if isinstance(engine, Vllm) else {}),
         **engine.environment,
     }

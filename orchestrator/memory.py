@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from orchestrator.inventory import GIB, MIB, Gpu
 from orchestrator.profile import Profile
-from orchestrator.registry.spec import Engine, EngineName, ModelSpec
-from orchestrator.registry.weights import Storage, weight_bytes
+from orchestrator.registry.spec import Engine, EngineName, ModelSpec, Transformers
+from orchestrator.registry.weights import Quantiser, Storage, weight_bytes
 
 #: peak of a prefill, bytes per token and unit of hidden size: the largest of four traced (Qwen2-1.5B: 66.6 kB/1536)
 _PREFILL_BYTES = 44
@@ -36,6 +36,7 @@ _STORED: dict[Storage, tuple[str, str]] = {
     "nf4": ("4 bit", "linear layers half a byte and 4 per 64, all others 2 (NF4)"),
     "fp8": ("fp8", "linear layers 1 byte and 4 per matrix, all others 2 (vLLM)"),
 }
+_STORED_BY_TORCHAO = ("8 bit", "linear layers 1 byte and 5 per row, all others 2 (torchao, weights only)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,12 @@ def kv_per_token(spec: ModelSpec, engine: Engine) -> int:
 
 def bare_weights(spec: ModelSpec, engine: Engine, storage: Storage) -> int:
     """Bytes of the weights alone."""
-    return weight_bytes(spec.parameters, storage, frozenset(engine.keep_16bit))
+    return weight_bytes(spec.parameters, storage, frozenset(engine.keep_16bit), _quantiser(engine))
+
+
+def _quantiser(engine: Engine) -> Quantiser:
+    """What makes 8 bit on that engine; vLLM makes none."""
+    return engine.quantiser if isinstance(engine, Transformers) else "bitsandbytes"
 
 
 def claim(spec: ModelSpec, name: EngineName, profile: Profile, context: int) -> Claim:
@@ -119,7 +125,8 @@ def kept(total: int, computed: Claim) -> Claim:
 
 
 def _weights(spec: ModelSpec, engine: Engine, profile: Profile) -> Line:
-    label, source = _STORED[profile.storage]
+    torchao = profile.storage == "int8" and _quantiser(engine) == "torchao"
+    label, source = _STORED_BY_TORCHAO if torchao else _STORED[profile.storage]
     size = -(-bare_weights(spec, engine, profile.storage) // profile.gpus)
     share = f", 1/{profile.gpus} on each GPU" if profile.gpus > 1 else ""
     return Line(f"weights, {label}", size, f"{spec.parameters.total:,} parameters, {source}{share}")
@@ -136,10 +143,10 @@ def _cache(spec: ModelSpec, engine: Engine, profile: Profile, *, blocks: bool) -
     return Line("KV cache", per_token * tokens, f"{source}, in blocks of {_BLOCK} and one block more")
 
 
-def _activation(spec: ModelSpec, profile: Profile) -> int:
-    """The larger of the vision tower on the largest image and a prefill."""
+def _activation(spec: ModelSpec, profile: Profile, images: int = 1) -> int:
+    """The larger of the vision tower on so many of the largest images and a prefill."""
     prefill = min(_PREFILL_TOKENS, profile.context) * _PREFILL_BYTES * spec.architecture.hidden_size
-    return max(spec.images.activation(profile.pixels, profile.tiles), prefill)
+    return max(images * spec.images.activation(profile.pixels, profile.tiles), prefill)
 
 
 def _vllm(spec: ModelSpec, profile: Profile) -> list[Line]:
@@ -153,8 +160,12 @@ def _vllm(spec: ModelSpec, profile: Profile) -> list[Line]:
 
 
 def _transformers(spec: ModelSpec, engine: Engine, profile: Profile, cache: int) -> list[Line]:
-    """Quantising at load moves 16-bit tensors through the GPU, the largest of which may exceed what serving needs."""
-    activation = _activation(spec, profile) * 3 // 2
+    """Requests are read one at a time, or as many images together as the entry says.
+
+    Quantising at load moves 16-bit tensors through the GPU, the largest of which may exceed what serving needs.
+    """
+    images = engine.images_at_once if isinstance(engine, Transformers) else 1
+    activation = _activation(spec, profile, images) * 3 // 2
     largest = max((m.count for m in spec.parameters.modules if m.kind in {"embedding", "head"}), default=0)
     peak = largest * _WIDTH[engine.dtype] - activation - cache
     return [

@@ -14,6 +14,8 @@ LABEL = "io.orchestrator."
 SCHEMA = "1"
 #: label of an image of ours: digest of everything it was built from
 IMAGE_SOURCE_LABEL = LABEL + "source"
+#: publishes a port on every address of the host
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (a name for it)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,16 @@ class Container:
     """The profile it was started with, in the words of ``profile.Profile``."""
     best: str = ""
     """The profile that its entry asked for then."""
+    published: bool = False
+    """Whether Docker publishes it now where ``address`` and ``port`` say: who answers there is this container."""
+    key_file: str = ""
+    """The file on this host that holds its API key, by its mount; "" where callers need none."""
+
+    @property
+    def url(self) -> str:
+        """Where this host reaches it."""
+        host = "127.0.0.1" if self.address == EVERYWHERE else self.address
+        return f"http://{host}:{self.port}"
 
     @property
     def running(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
     from orchestrator.evidence import Measurement, Use
     from orchestrator.inventory import Gpu, Host
     from orchestrator.registry.loader import Registry
+    from orchestrator.secretfile import Secret, StoredFile
 
 #: seconds to wait for another orchestrator that is changing this host
 LOCK_PATIENCE = 900.0
@@ -38,6 +39,15 @@ class DockerVersion:
 
     version: str
     podman: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is asked, and with which API key; "" for none."""
+
+    model: str
+    base: str
+    key: str = field(default="", repr=False)
 
 
 class DockerReader(Protocol):
@@ -96,7 +106,10 @@ class ComposeCli(Protocol):
         """Version of the plugin; EnvironmentProblem when there is none."""
 
     def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
-        """One ``up -d`` of these services of the fleet file in a folder; OrchestratorError with what Compose said."""
+        """One ``up -d`` of these services of the fleet file in a folder, all made anew.
+
+        OrchestratorError with what Compose said.
+        """
 
 
 class ImageBuilder(Protocol):
@@ -125,10 +138,10 @@ class GpuReader(Protocol):
 class ModelClient(Protocol):
     """Talks to a running model, over the OpenAI API."""
 
-    def served(self, base: str) -> tuple[str, ...]:
-        """Names that the server at ``base`` says it serves; () while it can't be reached."""
+    def served(self, at: Endpoint) -> tuple[str, ...]:
+        """Names that the server says it serves; () while it can't be reached. OrchestratorError if it wants a key."""
 
-    def ask(self, base: str, model: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
+    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> str:
         """The answer's text; OrchestratorError with what the server said."""
 
 
@@ -157,8 +170,11 @@ class Workspace(Protocol):
     def forget(self, project: str, names: Sequence[str]) -> None:
         """Remove documents."""
 
-    def token_file(self, project: str, variable: str, default: str) -> bool:
-        """Whether the file exists that the environment variable names, or else ``default`` in the project's folder."""
+    def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
+        """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""
+
+    def stored(self, file: str) -> StoredFile | None:
+        """The file as it lies there; None if there is none."""
 
     def unfinished(self) -> frozenset[str]:
         """Volumes whose preparation was begun and never ended."""

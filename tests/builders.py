@@ -137,5 +137,6 @@ def container(model: str = "phi", engine: str = "transformers", **changes: Any) 
         command=("run", "--port", "8000"),
         gate=READY,
         started=1000.0,
+        published=True,
     )
     return replace(base, **changes)

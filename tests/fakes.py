@@ -22,9 +22,10 @@ from orchestrator.evidence import Fingerprint, Measurement, Use
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
 from orchestrator.observation import Image as LocalImage
-from orchestrator.ports import DockerVersion, Library, World
+from orchestrator.ports import DockerVersion, Endpoint, Library, World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
+from orchestrator.secretfile import API_KEY, Secret, StoredFile
 from tests.builders import READY
 from tests.templates import TEXTS
 
@@ -236,7 +237,13 @@ class FakeCompose:
             started=1000.0,
             profile=labels["profile"],
             best=labels["best"],
+            published=True,
+            key_file=self.workspace.secret_file(labels["project"], API_KEY) if _has_key(found) else "",
         )
+
+
+def _has_key(service: Any) -> bool:
+    return API_KEY.name in service.get("secrets", ())
 
 
 @dataclass
@@ -245,7 +252,9 @@ class FakeBuilder:
 
     docker: FakeDocker
     log: list[str]
-    sources: dict[str, str] = field(default_factory=lambda: {"tf5-cpu": "source-1", "tf5-cuda": "source-1"})
+    sources: dict[str, str] = field(
+        default_factory=lambda: dict.fromkeys(("tf448-cpu", "tf448-cuda", "tf5-cpu", "tf5-cuda"), "source-1")
+    )
     fails: OrchestratorError | None = None
 
     def source(self, image: Image) -> str:
@@ -284,21 +293,27 @@ class FakeGpus:
 
 @dataclass
 class FakeModels:
-    """ModelClient: serves what the containers say, unless told otherwise. ``asked`` is what it was asked."""
+    """ModelClient: serves what the containers say, unless told otherwise.
+
+    ``asked`` is what it was asked, ``keys`` the API key of each request, "" for none.
+    """
 
     docker: FakeDocker
     names: tuple[str, ...] | None = None
-    answer: str = "A test image."
+    answer: str = "PROBE7"
     fails: OrchestratorError | None = None
     asked: list[tuple[str, str, str, bytes | None, int]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
 
-    def served(self, base: str) -> tuple[str, ...]:
+    def served(self, at: Endpoint) -> tuple[str, ...]:
+        self.keys.append(at.key)
         if self.names is not None:
             return self.names
-        return tuple(c.model for c in self.docker.containers.values() if f"http://{c.address}:{c.port}" == base)
+        return tuple(c.model for c in self.docker.containers.values() if c.url == at.base)
 
-    def ask(self, base: str, model: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
-        self.asked.append((base, model, prompt, image, max_tokens))
+    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> str:
+        self.keys.append(at.key)
+        self.asked.append((at.base, at.model, prompt, image, max_tokens))
         if self.fails is not None:
             raise self.fails
         return self.answer
@@ -311,7 +326,10 @@ class FakeWorkspace:
     log: list[str]
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     marked: frozenset[str] = frozenset()
-    has_token: bool = False
+    named: dict[str, str] = field(default_factory=dict)
+    """Paths by environment variable."""
+    secrets: dict[str, StoredFile] = field(default_factory=dict)
+    """Files with secrets by path."""
     busy: OrchestratorError | None = None
     locked: bool = False
     measured: dict[Fingerprint, Measurement] = field(default_factory=dict)
@@ -330,8 +348,17 @@ class FakeWorkspace:
         for name in names:
             self.files.get(project, {}).pop(name, None)
 
-    def token_file(self, project: str, variable: str, default: str) -> bool:
-        return self.has_token
+    def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
+        return self.named.get(secret.variable) or kept or str(self.folder(project) / secret.default)
+
+    def stored(self, file: str) -> StoredFile | None:
+        return self.secrets.get(file)
+
+    def put(self, name: str, text: str = "a-key-of-the-tests\n", mode: int = 0o640) -> str:
+        """A file of root's in ``secrets/`` of the default project; returns its path."""
+        path = str(self.folder("orchestrator") / "secrets" / name)
+        self.secrets[path] = StoredFile(0, 0, mode, text.encode())
+        return path
 
     def unfinished(self) -> frozenset[str]:
         return self.marked

@@ -17,6 +17,7 @@ from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
 _INSTALL = "install Compose v2: 'make setup' in a checkout does it, as does Docker's own package docker-compose-plugin"
 #: what Docker says when a port is taken: by a container, and by a process (Engine 20.10 and newer)
 _PORT_TAKEN = re.compile(r"port is already allocated|address already in use|failed to bind host port", re.IGNORECASE)
+_NO_ADDRESS = re.compile(r"cannot assign requested address", re.IGNORECASE)
 _NO_RUNTIME = re.compile(r"could not select device driver|unknown runtime specified", re.IGNORECASE)
 
 
@@ -48,7 +49,10 @@ class Compose:
         return version
 
     def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
-        """One ``up -d`` of these services of the fleet file in a folder."""
+        """One ``up -d`` of these services of the fleet file in a folder: all of them are made anew.
+
+        Compose by itself keeps a container whose secret comes from another file now (seen with 2.26.1).
+        """
         argv = (
             "--project-name",
             project,
@@ -58,6 +62,7 @@ class Compose:
             "--detach",
             "--pull",
             "never",
+            "--force-recreate",
             *services,
         )
         found = self._run(*argv)
@@ -83,6 +88,11 @@ class Compose:
 def _failure(stderr: str) -> OrchestratorError:
     last = [line.strip() for line in stderr.splitlines() if line.strip()]
     said = next((line for line in reversed(last) if "error" in line.lower()), last[-1] if last else "no message")
+    if _NO_ADDRESS.search(stderr):
+        return FitError(
+            f"this host has no such address to publish on: {said}",
+            hint="give --address one of those that 'ip address' shows, or 0.0.0.0 for all of them",
+        )
     if _PORT_TAKEN.search(stderr):
         return FitError(
             f"a port was taken in the meantime: {said}",

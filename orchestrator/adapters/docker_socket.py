@@ -28,6 +28,7 @@ from orchestrator.observation import (
     PortHolder,
 )
 from orchestrator.ports import DockerVersion
+from orchestrator.secretfile import API_KEY
 
 _COMPOSE_LABEL = "com.docker.compose."
 _TIMEOUT = 30.0
@@ -198,7 +199,13 @@ def _container(listed: Mapping[str, Any], detail: Mapping[str, Any]) -> Containe
         started=started,
         profile=labels.get("profile", ""),
         best=labels.get("best", ""),
+        published=any(p.get("IP") == labels.get("address") for p in _bound(listed, labels.get("port"))),
+        key_file=next((m["Source"] for m in detail.get("Mounts") or () if m["Destination"] == API_KEY.mount), ""),
     )
+
+
+def _bound(listed: Mapping[str, Any], port: str | None) -> list[Mapping[str, Any]]:
+    return [p for p in listed.get("Ports") or () if p.get("Type") == "tcp" and str(p.get("PublicPort", "")) == port]
 
 
 def _gate(health: Mapping[str, Any], started: float) -> Gate | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.adapters.compose_cli import compose_environment
-from orchestrator.adapters.package import sources, templates
+from orchestrator.adapters.package import files, templates
 from orchestrator.compose import Image, built_image
 from orchestrator.errors import OrchestratorError, RequestError
 
@@ -23,6 +24,8 @@ WHEELS_VARIABLE = "ORCHESTRATOR_WHEELS"
 #: a bundle of certificate authorities for the package index, given to the build as a secret
 CA_VARIABLE = "ORCHESTRATOR_CA_FILE"
 _TAIL = 15
+_SHOWN = 3
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 class ComposeBuilder:
@@ -50,29 +53,51 @@ class ComposeBuilder:
     def _lock(self, image: Image) -> Path:
         return self._folder / "requirements" / f"{image.family}-{image.variant}.txt"
 
-    def _files(self, image: Image) -> dict[str, str]:
+    def _files(self, image: Image) -> dict[str, bytes]:
         """Everything that an image is built from but the wheels, which the lock names by their hashes."""
         return {
-            "Dockerfile": (self._folder / "Dockerfile").read_text(encoding="utf-8"),
-            "requirements.txt": self._lock(image).read_text(encoding="utf-8"),
-            **{f"{part}/{name}": text for part in ("gate", "server") for name, text in sources(part).items()},
+            "Dockerfile": (self._folder / "Dockerfile").read_bytes(),
+            "requirements.txt": self._lock(image).read_bytes(),
+            **{f"{part}/{name}": data for part in ("gate", "server") for name, data in files(part).items()},
         }
 
     def _fill(self, context: Path, image: Image) -> None:
-        files = self._files(image)
-        for name, text in files.items():
+        wanted = self._files(image)
+        for name, data in wanted.items():
             (context / name).parent.mkdir(parents=True, exist_ok=True)
-            (context / name).write_text(text, encoding="utf-8")
-        (context / "build.yaml").write_text(json.dumps(_build_file(image, _digest(files))), encoding="utf-8")
+            (context / name).write_bytes(data)
+        (context / "build.yaml").write_text(json.dumps(_build_file(image, _digest(wanted))), encoding="utf-8")
         (context / "wheels").mkdir()
-        for wheel in _wheels():
+        for wheel in _wheels(wanted["requirements.txt"].decode(), image):
             _link(wheel, context / "wheels" / wheel.name)
 
 
-def _digest(files: Mapping[str, str]) -> str:
+def pins(lock: str) -> frozenset[tuple[str, str]]:
+    """Name and version of every package that a lock names."""
+    return frozenset((_plain(name), version) for name, version in _PIN.findall(lock))
+
+
+def pick(lock: str, wheels: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The file names of ``wheels`` that a lock's pins name, and the pins (``name==version``) that none of them has.
+
+    A folder may hold the wheels of several locks; what others need would only make a build slower.
+    """
+    wanted = pins(lock)
+    parts = {wheel: wheel.split("-", 2) for wheel in wheels}
+    found = {wheel: (_plain(name), version) for wheel, (name, version, _) in parts.items()}
+    picked = sorted(wheel for wheel, pin in found.items() if pin in wanted)
+    return tuple(picked), tuple(f"{name}=={version}" for name, version in sorted(wanted - set(found.values())))
+
+
+def _plain(name: str) -> str:
+    """A package's name as the index compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _digest(wanted: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
-    for name, text in sorted(files.items()):
-        digest.update(f"{name}\0{len(text)}\0{text}".encode())
+    for name, data in sorted(wanted.items()):
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()
 
 
@@ -87,16 +112,20 @@ def _build_file(image: Image, source: str) -> dict[str, object]:
     return {"name": "orchestrator-build", "services": {"image": {"image": image.reference, "build": build}}, **secrets}
 
 
-def _wheels() -> tuple[Path, ...]:
+def _wheels(lock: str, image: Image) -> tuple[Path, ...]:
+    """The wheels of a lock, from the folder that the environment names; none where it names none."""
     named = os.environ.get(WHEELS_VARIABLE)
     if not named:
         return ()
-    found = tuple(sorted(Path(named).glob("*.whl")))
-    if not found:
+    picked, lacking = pick(lock, (path.name for path in Path(named).glob("*-*-*.whl")))
+    if lacking:
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
         raise RequestError(
-            f"there are no wheels in {named}", where=WHEELS_VARIABLE, hint="unset it to use the package index"
+            f"{named} lacks wheels of {image.family}-{image.variant}: {', '.join(lacking[:_SHOWN])}{more}",
+            where=WHEELS_VARIABLE,
+            hint="unset it to use the package index",
         )
-    return found
+    return tuple(Path(named) / wheel for wheel in picked)
 
 
 def _link(source: Path, target: Path) -> None:

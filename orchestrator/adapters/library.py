@@ -32,7 +32,7 @@ class Files:
 
     def gate(self) -> dict[str, str]:
         """Source files of the gate by name."""
-        return package.sources("gate")
+        return {name: data.decode() for name, data in package.files("gate").items()}
 
     def probe_image(self) -> bytes:
         """The known image, a PNG."""

@@ -7,6 +7,7 @@ import base64
 import requests
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.ports import Endpoint
 
 _QUICK = 5.0
 #: seconds for one answer; a CPU is slow
@@ -23,15 +24,15 @@ _MEDIA = (
 class HttpModels:
     """Models behind HTTP on this host."""
 
-    def served(self, base: str) -> tuple[str, ...]:
-        """Names that the server at ``base`` says it serves; () while it can't be reached."""
+    def served(self, at: Endpoint) -> tuple[str, ...]:
+        """Names that the server says it serves; () while it can't be reached. OrchestratorError if it wants a key."""
         try:
-            answer = requests.get(f"{base}/v1/models", timeout=_QUICK)
+            answer = _send("GET", at, "/v1/models", _QUICK)
             return tuple(str(model["id"]) for model in answer.json()["data"])
         except (requests.RequestException, ValueError, KeyError, TypeError):
             return ()
 
-    def ask(self, base: str, model: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
+    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> str:
         """The answer's text; OrchestratorError with what the server said."""
         parts: list[dict[str, object]] = [{"type": "text", "text": prompt}]
         if image is not None:
@@ -43,27 +44,53 @@ class HttpModels:
                 },
             )
         body = {
-            "model": model,
+            "model": at.model,
             "messages": [{"role": "user", "content": parts}],
             "max_tokens": max_tokens,
             "temperature": 0,
         }
         try:
-            answer = requests.post(f"{base}/v1/chat/completions", json=body, timeout=_PATIENT)
+            answer = _send("POST", at, "/v1/chat/completions", _PATIENT, body)
         except requests.RequestException as error:
             raise OrchestratorError(
-                f"{model} did not answer: {error}",
-                where=base,
+                f"{at.model} did not answer: {error}",
+                where=at.base,
                 hint="see 'orchestrator status' and 'orchestrator logs'",
             ) from error
         try:
             found = answer.json()
-            if answer.ok:
+            if answer.status_code == requests.codes.ok:
                 return str(found["choices"][0]["message"]["content"] or "")
             said = found["error"]["message"]
         except (ValueError, KeyError, TypeError, IndexError):
             said = answer.text[:500] or "an empty body"
-        raise OrchestratorError(f"{model} refused ({answer.status_code}): {said}", where=base)
+        raise OrchestratorError(f"{at.model} refused ({answer.status_code}): {said}", where=at.base)
+
+
+def _send(method: str, at: Endpoint, path: str, timeout: float, body: object = None) -> requests.Response:
+    """One request, straight to the server: the key goes to no proxy, and no further by a redirect."""
+    headers = {"Authorization": f"Bearer {at.key}"} if at.key else {}
+    with requests.Session() as session:
+        session.trust_env = False
+        url = f"{at.base}{path}"
+        answer = session.request(method, url, json=body, headers=headers, timeout=timeout, allow_redirects=False)
+    if answer.status_code == requests.codes.unauthorized:
+        raise _unauthorised(at)
+    return answer
+
+
+def _unauthorised(at: Endpoint) -> OrchestratorError:
+    if at.key:
+        return OrchestratorError(
+            f"the server of {at.model} does not take the API key that is in its file",
+            where=at.base,
+            hint=f"if the file was changed since it started: 'orchestrator restart {at.model}'",
+        )
+    return OrchestratorError(
+        f"the server of {at.model} wants an API key, and its container was given no file with one",
+        where=at.base,
+        hint=f"'orchestrator up {at.model} --api-key' gives it one",
+    )
 
 
 def _media(image: bytes) -> str:

@@ -15,10 +15,11 @@ def templates() -> Path:
     return installed if installed.is_dir() else _ROOT.parent / "templates"
 
 
-def sources(name: str) -> dict[str, str]:
-    """The Python files of a part of the package (the gate, or the server), by name below it."""
+def files(name: str) -> dict[str, bytes]:
+    """The files of a part of the package (the gate, or the server with its weights), by name below it."""
     folder = _ROOT / name
-    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))}
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def probe_image() -> bytes:

@@ -6,6 +6,7 @@ import fcntl
 import getpass
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Fingerprint, Measurement
+from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
 STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
@@ -56,9 +58,23 @@ class StateFolder:
         for name in names:
             (self.folder(project) / name).unlink(missing_ok=True)
 
-    def token_file(self, project: str, variable: str, default: str) -> bool:
-        """Whether the file exists that the environment variable names, or else ``default`` in the project's folder."""
-        return (self.folder(project) / (os.environ.get(variable) or default)).is_file()
+    def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
+        """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""
+        named = os.environ.get(secret.variable)
+        if kept and not named:
+            return kept
+        # as Compose reads it: from the folder of the file that names it, and links stay as they are
+        return os.path.abspath(self.folder(project) / (named or secret.default))  # noqa: PTH100
+
+    def stored(self, file: str) -> StoredFile | None:
+        """The file as it lies there; None if there is none."""
+        try:
+            found = Path(file).stat()
+        except OSError:
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return StoredFile(found.st_uid, found.st_gid, found.st_mode, _beginning(file))
 
     def unfinished(self) -> frozenset[str]:
         """Volumes whose preparation was begun and never ended."""
@@ -131,6 +147,14 @@ class StateFolder:
         if STATE_VARIABLE in os.environ or not _SHARED_LOCKS.is_dir():
             return self._root / "orchestrator.lock"
         return _SHARED_LOCKS / "orchestrator.lock"
+
+
+def _beginning(file: str) -> bytes | None:
+    try:
+        with Path(file).open("rb") as stream:
+            return stream.read(2 * LONGEST)
+    except OSError:
+        return None
 
 
 @contextmanager

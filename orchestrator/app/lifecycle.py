@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from orchestrator.app.status import containers, url
+from orchestrator.app.status import containers, endpoint
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.executor import control, remove
 from orchestrator.observation import Container
@@ -62,4 +62,4 @@ def ask(world: World, project: str, name: str, prompt: str, image: bytes | None,
             f"{name} is not ready: {chosen[0].phase}",
             hint=f"'orchestrator status {name}' shows why, 'orchestrator up {name}' starts it",
         )
-    return world.models.ask(url(container), container.model, prompt, image, max_tokens)
+    return world.models.ask(endpoint(world, container), prompt, image, max_tokens)

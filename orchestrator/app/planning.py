@@ -29,6 +29,7 @@ from orchestrator.plan.steps import Plan, steps
 from orchestrator.ports import World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
+from orchestrator.secretfile import API_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,14 @@ def decide(
     placements = place(specs, request, host, observation, known)
     documents = _documents(placements.fleet, specs, host, world)
     sources = {image: world.builder.source(image) for image in {d.image for d in documents}}
-    wanted = [d.desired(sources[d.image]) for d in documents]
+    keys = {c.service: c.key_file for c in observation.project(request.project)}
+    wanted = [
+        d.desired(
+            sources[d.image],
+            world.workspace.secret_file(request.project, API_KEY, keys.get(d.placement.service, "")),
+        )
+        for d in documents
+    ]
     todo = steps(wanted, observation, world.workspace.unfinished())
     warnings = tuple(w for p in placements.fleet for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container
-from orchestrator.ports import World
+from orchestrator.ports import Endpoint, World
+from orchestrator.secretfile import API_KEY, reveal
 
 
 def containers(world: World, project: str, names: Sequence[str]) -> tuple[Container, ...]:
@@ -23,19 +24,29 @@ def containers(world: World, project: str, names: Sequence[str]) -> tuple[Contai
     return tuple(c for c in found if not names or c.model in names or c.service in names)
 
 
-def url(container: Container) -> str:
-    """Where the model is reached from this host."""
-    return f"http://{container.address}:{container.port}"
+def endpoint(world: World, container: Container) -> Endpoint:
+    """Where a model is asked, with the key from its container's file; no key goes where the container isn't."""
+    if not container.key_file:
+        return Endpoint(container.model, container.url)
+    if not container.published:
+        raise OrchestratorError(
+            f"{container.name} is not published at {container.address}:{container.port}, so no API key is sent there",
+            hint=f"'orchestrator up {container.model}' puts it right",
+        )
+    file = container.key_file
+    key = reveal(API_KEY, container.model, file, world.workspace.stored(file))
+    return Endpoint(container.model, container.url, key)
 
 
 def probe(world: World, container: Container) -> str:
     """Ask a real question; "answered in S s" or "failed: why"."""
     begun = world.clock.now()
-    served = world.models.served(url(container))
-    if container.model not in served:
-        return f"failed: it serves {', '.join(served) or 'nothing'}"
     try:
-        world.models.ask(url(container), container.model, "What is in this image?", world.library.probe_image(), 8)
+        at = endpoint(world, container)
+        served = world.models.served(at)
+        if container.model not in served:
+            return f"failed: it serves {', '.join(served) or 'nothing'}"
+        world.models.ask(at, "What is in this image?", world.library.probe_image(), 8)
     except OrchestratorError as error:
         return f"failed: {error.what}"
     return f"answered in {world.clock.now() - begun:.1f} s"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.app.measuring import measure
 from orchestrator.app.planning import Decided, decide, select, this_host, versions
-from orchestrator.compose import TOKEN_DEFAULT, TOKEN_VARIABLE, ComposeDocument
+from orchestrator.app.status import containers, endpoint
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
 from orchestrator.executor import apply, follow
 from orchestrator.plan.assignment import Improve
@@ -20,6 +20,7 @@ from orchestrator.plan.request import Request
 from orchestrator.plan.steps import DESTRUCTIVE, Step
 from orchestrator.ports import LOCK_PATIENCE, Event, ModelClient, World
 from orchestrator.registry.spec import ModelSpec
+from orchestrator.secretfile import API_KEY, check
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +114,18 @@ def _check(world: World, decided: Decided) -> None:
                 f"the image {step.subject} is missing, and this version can't build it",
                 hint=f"buildable here: {known}; or name an image of your own in the registry entry",
             )
-    project = decided.plan.project
+    _check_secrets(world, decided)
+
+
+def _check_secrets(world: World, decided: Decided) -> None:
+    """The files that new containers will be given, and the key that a container which stays was given."""
+    staying = {step.target for step in decided.plan.of("keep", "start", "restart")}
+    keys = {c.service: c.key_file for c in decided.observation.project(decided.plan.project) if c.id in staying}
     for document in decided.documents:
-        if document.needs_token and not world.workspace.token_file(project, TOKEN_VARIABLE, TOKEN_DEFAULT):
-            raise EnvironmentProblem(
-                f"{document.placement.model} is gated, and there is no file with a Hugging Face token",
-                where=f"{world.workspace.folder(project)}/{TOKEN_DEFAULT.removeprefix('./')}",
-                hint=f"put the token there, readable for uid 2000 or gid 0, or name its file in {TOKEN_VARIABLE}",
-            )
+        for secret in document.secrets:
+            given = keys.get(document.placement.service, "") if secret == API_KEY else ""
+            file = given or world.workspace.secret_file(decided.plan.project, secret)
+            check(secret, document.placement.model, file, world.workspace.stored(file))
 
 
 def _consent(decided: Decided, screen: Screen) -> None:
@@ -131,15 +136,14 @@ def _consent(decided: Decided, screen: Screen) -> None:
 
 
 def _until_answered(world: World, decided: Decided, options: Options, screen: Screen) -> tuple[str, ...]:
-    documents = {d.placement.service: d for d in decided.documents}
+    models = {d.placement.service: d.placement.model for d in decided.documents}
     specs = {spec.name: spec for spec in decided.specs}
     failed: list[str] = []
-    models = world.models  # imported while they start, so that nobody waits for it once they are ready
-    for event in follow(decided.plan.project, tuple(documents), world, options.timeout):
+    client = world.models  # imported while they start, so that nobody waits for it once they are ready
+    for event in follow(decided.plan.project, tuple(models), world, options.timeout):
         final = event
         if event.kind == "ready":
-            document = documents[event.subject]
-            final = _asked(world, models, document, specs[document.placement.model], event.seconds)
+            final = _asked(world, client, decided.plan.project, event, specs[models[event.subject]])
         screen.event(final)
         if final.kind == "failed":
             failed.append(final.subject)
@@ -148,19 +152,21 @@ def _until_answered(world: World, decided: Decided, options: Options, screen: Sc
     return tuple(failed)
 
 
-def _asked(world: World, models: ModelClient, document: ComposeDocument, spec: ModelSpec, seconds: float) -> Event:
+def _asked(world: World, client: ModelClient, project: str, ready: Event, spec: ModelSpec) -> Event:
     """Ready means answered: the served name is right, and a known image is asked about."""
-    service = document.placement.service
-    base = f"http://{document.placement.address}:{document.placement.port}"
-    served = models.served(base)
-    if spec.name not in served:
-        return Event("failed", service, f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}", seconds)
     begun = world.clock.now()
+
+    def failed(why: str) -> Event:
+        return replace(ready, kind="failed", text=why)
+
     try:
-        answer = models.ask(base, spec.name, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
+        at = endpoint(world, containers(world, project, [ready.subject])[0])
+        served = client.served(at)
+        if spec.name not in served:
+            return failed(f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}")
+        answer = client.ask(at, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
     except OrchestratorError as error:
-        return Event("failed", service, f"it does not answer: {error.what}", seconds)
-    seconds += world.clock.now() - begun
+        return failed(f"it does not answer: {error.what}")
     if spec.probe.expect is not None and not re.search(spec.probe.expect, answer):
-        return Event("failed", service, f"it answers {answer!r}, expected {spec.probe.expect!r}", seconds)
-    return Event("ready", service, "answered", seconds)
+        return failed(f"it answers {answer!r}, expected {spec.probe.expect!r}")
+    return replace(ready, text="answered", seconds=ready.seconds + world.clock.now() - begun)

@@ -84,6 +84,20 @@ def packing(command: _Command) -> _Command:
     return strategy(click.option("--optimal", is_flag=True, help="Improve the placement with OR-tools.")(command))
 
 
+def publishing(command: _Command) -> _Command:
+    """Who may ask."""
+    address = click.option(
+        "--address",
+        default="",
+        metavar="IP",
+        help="Publish on this address of the host, with an API key, instead of 127.0.0.1; 0.0.0.0 for all.",
+    )
+    key = click.option(
+        "--api-key/--no-api-key", default=None, help="Whether callers on 127.0.0.1 need the API key as well."
+    )
+    return address(key(command))
+
+
 def unpinned(command: _Command) -> _Command:
     """Consent to code of unknown revision."""
     return click.option(

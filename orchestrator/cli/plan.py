@@ -7,7 +7,18 @@ from pathlib import Path
 import click
 
 from orchestrator.app.up import Options, plan
-from orchestrator.cli.context import Context, as_json, gpu, inventory, mode, names, packing, print_json, unpinned
+from orchestrator.cli.context import (
+    Context,
+    as_json,
+    gpu,
+    inventory,
+    mode,
+    names,
+    packing,
+    print_json,
+    publishing,
+    unpinned,
+)
 from orchestrator.errors import FitError
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
@@ -20,6 +31,7 @@ from orchestrator.report.plan import plan_json, plan_text
 @mode
 @gpu
 @packing
+@publishing
 @inventory
 @unpinned
 @click.option("--explain", is_flag=True, help="Show what each memory claim is made of.")
@@ -33,6 +45,8 @@ def command(
     gpu: str,
     strategy: Strategy,
     optimal: bool,
+    address: str,
+    api_key: bool | None,
     inventory: Path | None,
     allow_unpinned: bool,
     explain: bool,
@@ -51,6 +65,8 @@ def command(
         move_ports=True,
         partial=everything,
         strategy=strategy,
+        address=address,
+        api_key=api_key,
     )
     options = Options(context.registries, inventory, optimal=optimal)
     decided = plan(context.world, request, options, everything=everything)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.app.render import Difference, render
-from orchestrator.cli.context import Context, inventory, mode, names, unpinned
+from orchestrator.cli.context import Context, inventory, mode, names, publishing, unpinned
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.request import Mode, Request
 
@@ -30,6 +30,7 @@ from orchestrator.plan.request import Mode, Request
     metavar="DIR",
     help="The folder to write to.",
 )
+@publishing
 @inventory
 @unpinned
 @click.option("--check", is_flag=True, help="Write nothing; exit code 1 and a diff if a file is stale.")
@@ -40,12 +41,22 @@ def command(
     everything: bool,
     mode: Mode,
     output: Path,
+    address: str,
+    api_key: bool | None,
     inventory: Path | None,
     allow_unpinned: bool,
     check: bool,
 ) -> None:
     """Write docker-compose files: one per model, and compose.yaml that includes them all."""
-    request = Request(names, project=context.project, mode=mode, allow_unpinned=allow_unpinned, partial=everything)
+    request = Request(
+        names,
+        project=context.project,
+        mode=mode,
+        allow_unpinned=allow_unpinned,
+        partial=everything,
+        address=address,
+        api_key=api_key,
+    )
     done = render(context.world, request, context.registries, inventory, output, everything=everything, write=not check)
     for error in done.omitted:
         click.echo(f"left out: {error.what}", err=True)

@@ -10,7 +10,7 @@ import click
 from orchestrator.app.planning import Decided
 from orchestrator.app.status import containers
 from orchestrator.app.up import Options, Screen, up
-from orchestrator.cli.context import Context, confirmed, gpu, inventory, mode, names, packing, unpinned
+from orchestrator.cli.context import Context, confirmed, gpu, inventory, mode, names, packing, publishing, unpinned
 from orchestrator.cli.progress import Progress
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.packing import Strategy
@@ -24,12 +24,13 @@ from orchestrator.report.status import status_table
 @names
 @mode
 @gpu
-@click.option("--port", type=int, default=0, metavar="N", help="The port on 127.0.0.1, instead of the preferred one.")
+@click.option("--port", type=int, default=0, metavar="N", help="The port, instead of the preferred one.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up waiting after so many seconds.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the containers exist.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 @click.option("--yes", is_flag=True, help="Replace models that serve, without asking.")
 @packing
+@publishing
 @inventory
 @unpinned
 @click.pass_obj
@@ -40,6 +41,8 @@ def command(
     gpu: str,
     strategy: Strategy,
     optimal: bool,
+    address: str,
+    api_key: bool | None,
     port: int,
     timeout: float | None,
     no_wait: bool,
@@ -58,6 +61,8 @@ def command(
         allow_unpinned=allow_unpinned,
         move_ports=not port,
         strategy=strategy,
+        address=address,
+        api_key=api_key,
     )
     options = Options(context.registries, inventory, dry_run, not no_wait, timeout, optimal)
     progress = Progress(context.verbose)

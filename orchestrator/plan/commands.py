@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from orchestrator import traits
 from orchestrator.plan.placement import Placement
 from orchestrator.profile import Profile
-from orchestrator.registry.spec import Flag, Images, ModelSpec, Transformers, Vllm
+from orchestrator.registry.spec import EngineName, Flag, Images, ModelSpec, Transformers, Vllm
 
 #: where the container's engine listens, inside the container
 PORT = 8000
 #: where a local folder of weights is mounted
 LOCAL_WEIGHTS = "/weights/local"
+#: the variable in which each engine takes its API key; the gate fills it from a file
+KEY_VARIABLES: Mapping[EngineName, str] = MappingProxyType(
+    {"vllm": "VLLM_API_KEY", "transformers": "ORCHESTRATOR_API_KEY"}
+)
 #: vLLM's flag for arguments of the model's processor, as JSON
 _PROCESSOR = "mm-processor-kwargs"
 #: thousandths of a card that vLLM is given at most
@@ -96,11 +101,16 @@ def _vllm_memory(engine: Vllm, placement: Placement) -> tuple[str, ...]:
     return (*utilization, "--kv-cache-memory-bytes", str(placement.claim.kv_cache))
 
 
+def _quantisation(engine: Transformers, profile: Profile) -> tuple[str, ...]:
+    if profile.storage in {"16bit", "float32"}:
+        return ("--quantisation", "none")
+    kept = (word for part in engine.keep_16bit for word in ("--keep-16bit", part))
+    return ("--quantisation", profile.storage, "--quantiser", engine.quantiser, *kept)
+
+
 def _transformers(spec: ModelSpec, engine: Transformers, placement: Placement) -> tuple[str, ...]:
-    recipe, profile = spec.source.recipe, placement.profile
-    weights = (
-        ("--recipe", recipe.name, "--seed", str(recipe.seed)) if recipe else ("--model", _model(spec), *_revision(spec))
-    )
+    builtin, profile = spec.source.builtin, placement.profile
+    weights = ("--builtin", builtin) if builtin else ("--model", _model(spec), *_revision(spec))
     budget = placement.claim.total - placement.claim.outside
     return (
         *("python3", "-m", "server", *weights),
@@ -108,11 +118,13 @@ def _transformers(spec: ModelSpec, engine: Transformers, placement: Placement) -
         *("--host", "0.0.0.0", "--port", str(PORT)),  # noqa: S104 (inside the container; published on loopback)
         *("--device", "cuda" if placement.device == "gpu" else "cpu", "--dtype", engine.dtype),
         *(("--gpu-memory-bytes", str(budget)) if placement.device == "gpu" else ()),
-        *("--quantisation", "int8" if profile.storage == "int8" else "none"),
-        *("--max-model-len", str(profile.context)),
-        *("--max-images", str(spec.images.max_per_prompt)),
+        *_quantisation(engine, profile),
+        *("--max-model-len", str(profile.context), "--max-num-seqs", str(profile.sequences)),
+        *("--images-at-once", str(engine.images_at_once), "--max-images", str(spec.images.max_per_prompt)),
         *(("--max-pixels", str(profile.pixels)) if profile.pixels else ()),
+        *(("--max-tiles", str(profile.tiles)) if profile.tiles else ()),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
+        *(("--require-api-key",) if placement.key else ()),
         *(f"--stop={stop}" for stop in spec.prompt.stop),
         *_flags(engine.flags),
     )

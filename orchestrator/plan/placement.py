@@ -15,9 +15,15 @@ from orchestrator.plan.keeping import as_it_runs, engine_of, existing_container,
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
 from orchestrator.plan.refusal import refusal
-from orchestrator.plan.request import LOOPBACK, Request
+from orchestrator.plan.request import LOOPBACK, Request, beyond_loopback
 from orchestrator.profile import Profile
 from orchestrator.registry.spec import EngineName, ModelSpec
+
+#: seen with vLLM 0.32.0: its key guards /v1 and three other prefixes, and nothing else
+_OPEN_PATHS = (
+    "vLLM answers /invocations, /tokenize and /metrics without the API key to all who reach the port; let a proxy or "
+    "firewall pass /v1 only"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Placement:
     claim: Claim
     address: str
     port: int
+    key: bool = False
+    """Whether callers need the API key."""
     warnings: tuple[str, ...] = ()
     gain: str = ""
     """What the next bit of memory would buy, in words."""
@@ -202,6 +210,7 @@ def _placement(
     same = old if old is not None and old.engine == option.engine else None
     preferred = request.port or (same.port if same else engine.port)
     own = same.id if same else ""
+    address = request.address or (same.address if same else LOOPBACK)
     port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
     return Placement(
         project=request.project,
@@ -212,9 +221,26 @@ def _placement(
         profile=option.profile,
         best=option.best,
         claim=option.claim,
-        address=LOOPBACK,
+        address=address,
         port=port,
-        warnings=(*option.warnings, *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ())),
+        key=_asks_for_key(spec.name, request, address, same),
+        warnings=(
+            *option.warnings,
+            *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ()),
+            *((f"{spec.name}: {_OPEN_PATHS}",) if option.engine == "vllm" and beyond_loopback(address) else ()),
+        ),
         gain=gain(option, ways),
         fleet=fleet,
     )
+
+
+def _asks_for_key(model: str, request: Request, address: str, old: Container | None) -> bool:
+    """Beyond loopback always; on it where that is asked for, or is so already. RequestError for no key beyond it."""
+    if not beyond_loopback(address):
+        return bool(old and old.key_file) if request.api_key is None else request.api_key
+    if request.api_key is False:
+        raise RequestError(
+            f"{model} is published on {address}, and that needs an API key",
+            hint=f"leave --no-api-key out, or publish it on loopback with --address {LOOPBACK}",
+        )
+    return True

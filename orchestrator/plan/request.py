@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Literal
 
 from orchestrator.errors import RequestError
+from orchestrator.observation import EVERYWHERE
 from orchestrator.plan.packing.values import Strategy
 
 Mode = Literal["auto", "vllm", "transformers"]
@@ -22,6 +24,8 @@ class Request:
     ``move_ports``: a preferred port that is taken gives way to the next free one (an ad-hoc ``up``).
     ``partial``: models that do not fit beside the others are left out and named, instead of failing the whole plan.
     ``strategy``: pack leaves whole GPUs free, spread loads them alike.
+    ``address``: of this host, to publish on; "" keeps that of a container there is, and else takes loopback.
+    ``api_key``: whether callers need a key; None keeps what is, and beyond loopback they always do.
     """
 
     models: tuple[str, ...]
@@ -33,6 +37,8 @@ class Request:
     move_ports: bool = False
     partial: bool = False
     strategy: Strategy = "pack"
+    address: str = ""
+    api_key: bool | None = None
 
     @property
     def gpus(self) -> tuple[str, ...]:
@@ -45,6 +51,23 @@ class Request:
                 f"--port is for one model, and {len(self.models)} were named",
                 hint="start them one by one, each with its port",
             )
+        if self.address and not _is_address(self.address):
+            raise RequestError(
+                f"{self.address!r} can't be published on",
+                hint=f"name an IPv4 address of this host, or {EVERYWHERE} for all of them",
+            )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return not IPv4Address(text).is_multicast
+    except ValueError:
+        return False
+
+
+def beyond_loopback(address: str) -> bool:
+    """Whether others than this host reach it."""
+    return not IPv4Address(address).is_loopback
 
 
 def check_project(name: str) -> None:

@@ -42,6 +42,9 @@ class Desired:
     port: int
     gpus: tuple[str, ...]
     volumes: tuple[str, ...]
+    address: str
+    key_file: str
+    """The file with the API key that callers need; "" for none."""
 
 
 def steps(desired: Sequence[Desired], observation: Observation, unfinished: frozenset[str]) -> tuple[Step, ...]:
@@ -134,6 +137,8 @@ def _changed(want: Desired, have: Container, images: Mapping[str, Image], rebuil
     """Why the container can't serve what is wanted; "" if it can."""
     if have.digest != want.digest:
         return _difference(want, have)
+    if have.key_file != want.key_file:
+        return f"API key file changed: {have.key_file} -> {want.key_file}"
     if want.image in rebuilt or have.image_id != images[want.image].id:
         return "image was rebuilt"
     return f"it was created but never started{_because(have.error)}" if have.state == "created" else ""
@@ -144,13 +149,18 @@ def _because(reason: str) -> str:
 
 
 def _difference(want: Desired, have: Container) -> str:
-    """What changed, as precisely as the container tells: image, GPU, port, the first flag, or just the settings."""
-    if have.image != want.image:
-        return f"image changed: {have.image} -> {want.image}"
-    if have.gpus != want.gpus:
-        return f"GPU changed: {_names(have.gpus)} -> {_names(want.gpus)}"
-    if have.port != want.port:
-        return f"port changed: {have.port} -> {want.port}"
+    """What changed, as precisely as the container tells; "settings changed" where it does not."""
+    told = (
+        ("image", have.image, want.image),
+        ("GPU", _names(have.gpus), _names(want.gpus)),
+        ("port", have.port, want.port),
+        ("address", have.address, want.address),
+    )
+    for what, old, new in told:
+        if old != new:
+            return f"{what} changed: {old} -> {new}"
+    if bool(have.key_file) != bool(want.key_file):
+        return f"API key: callers {'need one now' if want.key_file else 'need none any more'}"
     if have.command != want.command:
         return f"command changed: {_first_change(have.command, want.command)}"
     return "settings changed"

@@ -24,7 +24,7 @@ _IMAGE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 #: Lower ports need privileges. Linux hands out ephemeral ports from 32768 to 60999 and may take ours first.
 FIRST_PORT, FIRST_EPHEMERAL, LAST_EPHEMERAL, LAST_PORT = 1024, 32768, 60999, 65535
 #: Secrets come from files at run time; the registry is committed.
-_SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY"})
+_SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY", "ORCHESTRATOR_API_KEY"})
 #: vLLM uses these two between its own processes; setting them breaks it.
 _VLLM_INTERNAL = frozenset({"VLLM_PORT", "VLLM_HOST_IP"})
 #: Flags that are made from another field of the entry, or from the placement, and from which.
@@ -41,6 +41,7 @@ DERIVED_VLLM = _DERIVED | {
     "served-model-name": "name",
     "max-num-seqs": "max_num_seqs",
     "gpu-memory-utilization": "the claim",
+    "api-key": "the API key's file",
     "kv-cache-memory": "the claim",
     "kv-cache-memory-bytes": "the claim",
     "limit-mm-per-prompt": "images.max_per_prompt",
@@ -49,12 +50,16 @@ DERIVED_VLLM = _DERIVED | {
 DERIVED_TRANSFORMERS = _DERIVED | {
     "served-name": "name",
     "family": "architecture.family",
-    "recipe": "source.recipe",
-    "seed": "source.recipe",
+    "builtin": "source.builtin",
     "device": "devices",
     "quantisation": "storages",
+    "quantiser": "quantiser",
+    "keep-16bit": "keep_16bit",
+    "images-at-once": "images_at_once",
+    "require-api-key": "the API key's file",
     "max-images": "images.max_per_prompt",
     "max-pixels": "images.max_pixels",
+    "max-tiles": "images.tiles",
     "stop": "prompt.stop",
 }
 

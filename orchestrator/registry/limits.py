@@ -68,16 +68,16 @@ class Smallest(Frozen):
 
     max_model_len: Positive | None = None
     max_pixels: Positive | None = None
-    max_tiles: Positive | None = Field(None, description="vLLM only, where images.tiles.argument passes it on")
+    max_tiles: Positive | None = Field(None, description="on vLLM only where images.tiles.argument passes it on")
     max_num_seqs: Positive = 1
 
 
 def wrong_smallest(
-    images: Images, length: int, sequences: int, smallest: Smallest, *, passes_tiles: bool
+    images: Images, length: int, sequences: int, smallest: Smallest, *, by_argument: bool
 ) -> Iterator[Place]:
     """What is wrong with the smallest limits of an engine, whose own are ``length`` tokens and ``sequences``.
 
-    ``passes_tiles``: whether the engine can be told a limit on tiles, given the argument's name.
+    ``by_argument``: whether the engine can be told a limit on tiles only by the name of the processor's argument.
     """
     if smallest.max_num_seqs > sequences:
         yield (
@@ -86,7 +86,7 @@ def wrong_smallest(
         )
     wrong = {
         "max_pixels": _wrong_pixels(images, smallest.max_pixels),
-        "max_tiles": _wrong_tiles(images.tiles, smallest.max_tiles, passes_tiles=passes_tiles),
+        "max_tiles": _wrong_tiles(images.tiles, smallest.max_tiles, by_argument=by_argument),
     }
     yield from (((key,), message) for key, message in wrong.items() if message)
     least = smallest.max_model_len
@@ -116,14 +116,12 @@ def _wrong_pixels(images: Images, pixels: int | None) -> str:
     return ""
 
 
-def _wrong_tiles(tiles: Tiles | None, least: int | None, *, passes_tiles: bool) -> str:
+def _wrong_tiles(tiles: Tiles | None, least: int | None, *, by_argument: bool) -> str:
     if least is None:
         return ""
     if tiles is None:
         return "is for a model with images.tiles only"
-    if not passes_tiles:
-        return "is for vllm only: our server passes no limit on tiles on yet"
-    if tiles.argument is None:
+    if by_argument and tiles.argument is None:
         return "needs images.tiles.argument, which passes it on"
     if least > tiles.most:
         return f"must be at most images.tiles.most, {tiles.most}, got {least}"

@@ -36,7 +36,7 @@ from orchestrator.registry.fields import (
     wrong_lengths,
 )
 from orchestrator.registry.limits import Images, Smallest, Tiles, wrong_smallest
-from orchestrator.registry.weights import Parameters, Part, Storage
+from orchestrator.registry.weights import Parameters, Part, Quantiser, Storage
 
 __all__ = [
     "ENGINES",
@@ -61,7 +61,7 @@ __all__ = [
     "Part",
     "Probe",
     "Prompt",
-    "Recipe",
+    "Quantiser",
     "Report",
     "Smallest",
     "Source",
@@ -89,30 +89,23 @@ class Fact(Frozen):
     source: Text
 
 
-class Recipe(Frozen):
-    """Weights that the server makes itself, from a fixed seed, instead of loading them from a hub."""
-
-    name: Slug
-    seed: Annotated[int, Field(ge=0)]
-
-
 class Source(Frozen):
-    """Where the weights come from: a Hugging Face repository, a local folder in its place, or a recipe."""
+    """Where the weights come from: a Hugging Face repository, a local folder in its place, or the server."""
 
     repository: Repository | None = None
     revision: Commit | None = Field(None, description="commit of the repository; null until it is locked")
     path: AbsolutePath | None = Field(None, description="a local folder of weights, used instead of the repository")
-    recipe: Recipe | None = None
+    builtin: Slug | None = Field(None, description="name of weights that come with our Transformers server")
     remote_code: bool = Field(default=False, description="the repository's own Python code must run")
     gated: bool = Field(default=False, description="the hub asks for a token")
     licence: Text
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.recipe is not None and (self.repository or self.path):
-            raise ValueError("a recipe makes the weights: remove repository and path, or the recipe")
-        if not (self.repository or self.path or self.recipe):
-            raise ValueError("needs one of repository, path or recipe")
+        if self.builtin is not None and (self.repository or self.path):
+            raise ValueError("builtin weights come with the server: remove repository and path, or builtin")
+        if not (self.repository or self.path or self.builtin):
+            raise ValueError("needs one of repository, path or builtin")
         return self
 
     @property
@@ -170,6 +163,10 @@ class Evidence(Frozen):
     """How a (model, engine) pair is known to work. It never exceeds what ran."""
 
     level: EvidenceLevel
+    stand_in: bool = Field(
+        default=False,
+        description="the repository's own code was not at hand: a module of ours with its interface ran in its place",
+    )
     note: str = ""
 
 
@@ -235,14 +232,24 @@ class Transformers(Engine):
     """A model on our Transformers server, in an image of ours (by dependency family) or of the user's."""
 
     image_family: Slug = "tf5"
+    images_at_once: Positive = Field(
+        1, description="images of requests that begin together, read in one pass; memory is claimed for all of them"
+    )
     image: ImageReference | None = Field(None, description="an image of your own that speaks the server's command line")
-    storages: Annotated[tuple[Literal["16bit", "int8"], ...], Field(min_length=1)] = Field(
+    storages: Annotated[tuple[Literal["16bit", "int8", "nf4"], ...], Field(min_length=1)] = Field(
         ("16bit",), description=_STORAGES
+    )
+    quantiser: Quantiser = Field(
+        "bitsandbytes",
+        description="what makes 8 bit: bitsandbytes multiplies in 8 bit (LLM.int8), torchao keeps the weights in 8 bit "
+        "only, and also serves models whose own code multiplies with the weights",
     )
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
         refuse(derived_flags(self.flags, DERIVED_TRANSFORMERS))
+        if "nf4" in self.storages and self.quantiser != "bitsandbytes":
+            refuse([(("storages",), "names nf4, which only the quantiser bitsandbytes makes")])
         return self
 
 
@@ -277,6 +284,16 @@ class ModelSpec(Frozen):
     priority: int = Field(0, description="where not all models fit, those of larger priority are placed first")
 
     @model_validator(mode="after")
+    def _stand_ins_are_modest(self) -> Self:
+        found = {name: engine.evidence for name in ENGINES if (engine := self.engine(name)) is not None}
+        refuse(
+            (("engines", name, "evidence", "stand_in"), "is for remote code at the level served-tiny, and for no other")
+            for name, evidence in found.items()
+            if evidence.stand_in and not (self.source.remote_code and evidence.level == "served-tiny")
+        )
+        return self
+
+    @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
         engines: dict[str, Engine | None] = {name: self.engine(name) for name in ENGINES}
         lengths = {name: engine.max_model_len for name, engine in engines.items() if engine is not None}
@@ -286,7 +303,7 @@ class ModelSpec(Frozen):
             for name, e in engines.items()
             if e is not None
             for path, message in wrong_smallest(
-                self.images, e.max_model_len, e.max_num_seqs, e.smallest, passes_tiles=name == "vllm"
+                self.images, e.max_model_len, e.max_num_seqs, e.smallest, by_argument=name == "vllm"
             )
         )
         return self

@@ -17,8 +17,10 @@ Part = Literal["vision", "projector", "language", "other"]
 #: ``linear`` is what quantisation converts; ``head`` gives the logits and is never converted.
 Kind = Literal["linear", "head", "embedding", "other"]
 Storage = Literal["float32", "16bit", "int8", "nf4", "fp8"]
+Quantiser = Literal["bitsandbytes", "torchao"]
 
 _SCALE = 4  # bytes of an fp32 scale
+_ZERO_POINT = 1  # byte that torchao keeps with every scale
 _NF4_BLOCK = 64
 _NF4_MAP = 16 * 4  # the sixteen fp32 values of a 4-bit code, kept with every matrix
 
@@ -73,27 +75,33 @@ class Parameters(Frozen):
         return sum(module.count for module in self.modules if module.part in {"vision", "projector"})
 
 
-def weight_bytes(parameters: Parameters, storage: Storage, keep: frozenset[Part] = frozenset()) -> int:
+def weight_bytes(
+    parameters: Parameters,
+    storage: Storage,
+    keep: frozenset[Part] = frozenset(),
+    quantiser: Quantiser = "bitsandbytes",
+) -> int:
     """Bytes of the weights in that storage; the linear layers of the parts in ``keep`` stay in 16 bit.
 
-    ``int8`` is LLM.int8() and ``nf4`` the 4 bit of bitsandbytes without double quantisation; both equal, to the byte,
-    what a small Qwen2-VL took with bitsandbytes 0.50.2 on the CPU. ``fp8`` is vLLM's, converted while loading: in the
+    ``int8`` is LLM.int8() or torchao's weight-only, by the quantiser, and ``nf4`` the 4 bit of bitsandbytes without
+    double quantisation; all equal, to the byte, what a small Qwen2-VL took on the CPU with bitsandbytes 0.50.2 and
+    torchao 0.18.0. ``fp8`` is vLLM's, converted while loading: in the
     versions whose source was read the head and embeddings stay in 16 bit, and Qwen2-VL's vision tower is converted.
     Which parts of the other models 0.33.0 converts was not verified, nor any of it on a GPU: keep what is in doubt.
     """
     return sum(
-        _bytes(module, "16bit" if module.part in keep and storage != "float32" else storage)
+        _bytes(module, "16bit" if module.part in keep and storage != "float32" else storage, quantiser)
         for module in parameters.modules
     )
 
 
-def _bytes(module: Module, storage: Storage) -> int:
+def _bytes(module: Module, storage: Storage, quantiser: Quantiser) -> int:
     if storage == "float32":
         return 4 * module.count
     if storage == "16bit" or module.kind != "linear":
         return 2 * module.count
     if storage == "int8":
-        return module.count + _SCALE * module.rows
+        return module.count + (_SCALE + _ZERO_POINT * (quantiser == "torchao")) * module.rows
     if storage == "nf4":
         # exact where every matrix is a multiple of the block, which holds for all built-in entries
         return -(-module.count // 2) + _SCALE * -(-module.count // _NF4_BLOCK) + _NF4_MAP * module.matrices

@@ -37,7 +37,13 @@ def _known(engine: Engine | None) -> str:
         return "-"
     if not engine.possible:
         return "impossible"
-    return engine.evidence.level if engine.report.allowed else f"on request ({engine.evidence.level})"
+    level = _level(engine)
+    return level if engine.report.allowed else f"on request ({level})"
+
+
+def _level(engine: Engine) -> str:
+    """A stand-in for a repository's code proves the way there, not the code."""
+    return engine.evidence.level + (" by stand-in" if engine.evidence.stand_in else "")
 
 
 def model_text(spec: ModelSpec) -> str:
@@ -68,8 +74,8 @@ def model_text(spec: ModelSpec) -> str:
 
 def _source(spec: ModelSpec) -> str:
     source = spec.source
-    if source.recipe:
-        return f"made from seed {source.recipe.seed} by recipe {source.recipe.name}"
+    if source.builtin:
+        return f"{source.builtin}, which comes with the server"
     if source.path:
         return f"folder {source.path}"
     code = ", runs its own code" if source.remote_code else ""
@@ -85,7 +91,7 @@ def _engine(name: str, engine: Engine) -> str:
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
     text = f"\non {name}\n"
     text += f"  report of 24 January 2026: {said}\n" if report.status else ""
-    text += f"  evidence: {engine.evidence.level}{note}\n"
+    text += f"  evidence: {_level(engine)}{note}\n"
     possible = "possible" if engine.possible else "not possible"
     text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
     text += f"  weights {', '.join(engine.stored)}, the preferred first; {_smallest(engine)}\n"

@@ -32,12 +32,14 @@ def plan_text(plan: Plan, placements: Placements, *, explain: bool = False) -> s
 
 
 def _notes(p: Placement, *, explain: bool) -> Iterator[str]:
-    """What was given up for want of memory, and what more memory would buy."""
+    """What was given up for want of memory, what more memory would buy, and what callers need."""
     lost = changes(p.best, p.profile)
     if lost:
         yield f"{p.service}: {', '.join(lost)}"
     if p.gain and (lost or explain):
         yield f"{p.service}: {p.gain}"
+    if p.key:
+        yield f"{p.service}: callers need the API key"
 
 
 def _place(p: Placement) -> tuple[str, ...]:
@@ -85,4 +87,5 @@ def _placement(p: Placement) -> dict[str, object]:
         "claim": [{"label": line.label, "bytes": line.size, "source": line.source} for line in p.claim.lines],
         "address": p.address,
         "port": p.port,
+        "api_key": p.key,
     }

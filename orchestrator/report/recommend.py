@@ -49,7 +49,8 @@ def limits(profile: Profile) -> str:
     """The profile in a few words."""
     words = [f"{profile.context:,} tokens x {profile.sequences}"]
     if profile.pixels:
-        words.append(f"{profile.pixels / 1e6:.1f} MP")
+        mega = profile.pixels / 1e6
+        words.append(f"{mega:.1f} MP" if mega >= 0.1 else f"{mega:.2f} MP")
     if profile.tiles:
         words.append(f"{profile.tiles} tiles")
     words.append(profile.storage)

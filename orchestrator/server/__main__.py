@@ -1,7 +1,7 @@
 """``python3 -m server``: loads one model and serves it.
 
-Exit codes: 0 stopped; 2 a configuration that a restart can't heal (one line on stderr says what);
-1 anything else.
+Exit codes: 143 stopped by SIGTERM, once what ran has ended; 2 a configuration that a restart can't heal (one line on
+stderr says what); 1 anything else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from threading import Event
 
 from . import auth
 from .config import Config, parse
@@ -57,16 +58,15 @@ def serve(config: Config, key: str = "") -> None:
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
     from .app import create_app  # noqa: PLC0415
-    from .engine import Engine  # noqa: PLC0415
+    from .engine import engine_for, gpu_memory  # noqa: PLC0415
+    from .scheduler import Scheduler  # noqa: PLC0415
     from .weights import locate  # noqa: PLC0415
-    from .worker import Worker  # noqa: PLC0415
 
     transformers_logging.disable_progress_bar()
     log = logging.getLogger("server")
     family = importlib.import_module(f".families.{FAMILIES[config.family]}", __package__)
-    adapter = family.load(locate(config), config)
-    worker = Worker(config.max_queue)
-    engine = Engine(adapter, max_model_len=config.max_model_len, stop=config.stop)
+    engine = engine_for(family.load(locate(config), config), config)
+    lost = Event()
 
     class Server(uvicorn.Server):  # type: ignore[misc]
         async def startup(self, *args: object, **kwargs: object) -> None:
@@ -74,19 +74,27 @@ def serve(config: Config, key: str = "") -> None:
             log.info("ready: %s on %s:%d", config.served_name, config.host, config.port)
 
         async def shutdown(self, *args: object, **kwargs: object) -> None:
-            worker.stop()
+            scheduler.stop()
             await super().shutdown(*args, **kwargs)
 
-    Server(
+    def stop() -> None:
+        lost.set()
+        server.should_exit = True
+
+    scheduler = Scheduler(engine, config.max_queue, lost=stop)
+    server = Server(
         uvicorn.Config(
-            create_app(engine.complete, config, worker, key),
+            create_app(config, scheduler, key, gpu_memory),
             host=config.host,
             port=config.port,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE,
         )
-    ).run()
+    )
+    server.run()
+    if lost.is_set():
+        raise RuntimeError("the GPU is lost to this process; a new one may find it well")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from . import auth
 from .api import model_list
-from .chat import Chat, Complete, failure
+from .chat import Chat, failure
 from .config import Config
 from .errors import ApiError
-from .metrics import CONTENT_TYPE, Metrics
-from .worker import Worker, stopping
+from .metrics import CONTENT_TYPE, Metrics, State
+from .scheduler import Scheduler, stopping
 
 
-def create_app(complete: Complete, config: Config, worker: Worker, key: str = "") -> FastAPI:
-    """The application; an empty key lets everybody in."""
+def create_app(
+    config: Config,
+    scheduler: Scheduler[Any, Any],
+    key: str = "",
+    gpu_memory: Callable[[], int | None] = lambda: None,
+) -> FastAPI:
+    """The application; an empty key lets everybody in. ``gpu_memory``: what is held of the GPU now, in bytes."""
     app = FastAPI(title="orchestrator Transformers server", docs_url=None, redoc_url=None, openapi_url=None)
     metrics = Metrics()
     created = int(time.time())
@@ -30,13 +36,20 @@ def create_app(complete: Complete, config: Config, worker: Worker, key: str = ""
         return {"status": "ok"}
 
     async def ready() -> dict[str, str]:
-        if worker.stopping:
+        if scheduler.stopping:
             raise stopping()
         return {"status": "ready"}
 
     async def measured() -> PlainTextResponse:
-        text = metrics.text(waiting=worker.waiting, running=worker.running, memory_bytes=_memory())
-        return PlainTextResponse(text, media_type=CONTENT_TYPE)
+        state = State(
+            waiting=scheduler.waiting,
+            running=scheduler.running,
+            steps=scheduler.steps,
+            stepped=scheduler.stepped,
+            memory_bytes=_memory(),
+            gpu_memory_bytes=gpu_memory(),
+        )
+        return PlainTextResponse(metrics.text(state), media_type=CONTENT_TYPE)
 
     async def models() -> dict[str, Any]:
         return model_list(config.served_name, created=created, max_model_len=config.max_model_len)
@@ -49,7 +62,7 @@ def create_app(complete: Complete, config: Config, worker: Worker, key: str = ""
     app.add_api_route("/ready", ready)
     app.add_api_route("/metrics", measured)
     app.add_api_route("/v1/models", models)
-    app.add_route("/v1/chat/completions", Chat(complete, config, worker, metrics).__call__, methods=["POST"])
+    app.add_route("/v1/chat/completions", Chat(config, scheduler, metrics).__call__, methods=["POST"])
     return app
 
 

@@ -6,22 +6,22 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
-from threading import Event
+from collections.abc import AsyncGenerator
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from .api import ChatRequest, chat_answer, parse_chat
 from .config import Config
-from .conversation import Completion, Sampling, Turn
+from .conversation import Ask, Completion
 from .errors import ApiError
+from .fetching import Web, fetcher
 from .images import ImageLimits
 from .metrics import Metrics, Record
+from .scheduler import Job, Scheduler, stopping
 from .streaming import Chunks, event
-from .worker import Job, Worker, stopping
 
-Complete = Callable[[Sequence[Turn], Sampling, Event, Callable[[str], None]], Completion]
 #: What a request gives: pieces of text, and last the answer as a whole.
 Items = AsyncGenerator[str | Completion, None]
 #: How often a request looks whether its caller is still there, seconds.
@@ -30,12 +30,11 @@ _log = logging.getLogger("server")
 
 
 class Chat:
-    """Answers chat requests. ``complete`` runs in the worker's thread, one call at a time."""
+    """Answers chat requests."""
 
-    def __init__(self, complete: Complete, config: Config, worker: Worker, metrics: Metrics) -> None:
-        self._complete = complete
+    def __init__(self, config: Config, scheduler: Scheduler[Any, Any], metrics: Metrics) -> None:
         self._config = config
-        self._worker = worker
+        self._scheduler = scheduler
         self._metrics = metrics
         self._limits = ImageLimits(count=config.max_images)
 
@@ -43,7 +42,7 @@ class Chat:
         """The response; an error before the first token is an HTTP status, later one is an event of the stream."""
         record = Record(self._metrics)
         try:
-            asked = parse_chat(await _body(request, self._limits.body_bytes), self._config.served_name)
+            asked = parse_chat(await self._body(request), self._config.served_name)
             items = self._items(request, asked, record)
             first = await anext(items)
             if not asked.stream:
@@ -58,6 +57,14 @@ class Chat:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         stream = _events(first, items, chunks, record)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    async def _body(self, request: Request) -> bytes:
+        try:
+            async with asyncio.timeout(self._config.request_seconds):
+                return await _read(request, self._limits.body_bytes)
+        except TimeoutError:
+            message = f"the body did not come within {self._config.request_seconds} s"
+            raise ApiError(message, status=408, code="timeout") from None
 
     async def _whole(self, first: str | Completion, items: Items, record: Record) -> Response:
         item = first
@@ -98,22 +105,22 @@ class Chat:
         finally:
             job.give_up()
 
-    def _submit(self, asked: ChatRequest, queue: asyncio.Queue[str | None]) -> Job[Completion]:
+    def _submit(self, asked: ChatRequest, queue: asyncio.Queue[str | None]) -> Job:
         loop = asyncio.get_running_loop()
+        first = True
 
-        def work(cancelled: Event) -> Completion:
-            first = True
+        def send(text: str) -> None:
+            nonlocal first
+            # A plain answer needs no pieces; its first one is for the clock.
+            if asked.stream or first:
+                loop.call_soon_threadsafe(queue.put_nowait, text)
+            first = False
 
-            def send(text: str) -> None:
-                nonlocal first
-                # A plain answer needs no pieces; its first one is for the clock.
-                if asked.stream or first:
-                    loop.call_soon_threadsafe(queue.put_nowait, text)
-                first = False
+        def ask() -> Ask:
+            fetch = fetcher(self._limits.bytes, Web()) if self._config.allow_image_urls else None
+            return asked.ask(self._limits, fetch)
 
-            return self._complete(asked.conversation(self._limits), asked.sampling(), cancelled, send)
-
-        return self._worker.submit(work)
+        return self._scheduler.submit(ask, send)
 
 
 async def _events(first: str | Completion, items: Items, chunks: Chunks, record: Record) -> AsyncGenerator[str, None]:
@@ -160,7 +167,7 @@ def failure() -> ApiError:
     return ApiError("the server failed on this request; see its log", status=500)
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def _read(request: Request, limit: int) -> bytes:
     """The body, never more of it in memory than ``limit`` bytes.
 
     A larger one is read to its end and dropped: a caller that is still sending would not see the answer.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,16 @@ class Turn:
 
     role: Role
     parts: tuple[str | Image, ...]
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Its images, in order."""
+        return tuple(part for part in self.parts if not isinstance(part, str))
+
+    @property
+    def text(self) -> str:
+        """Its text parts, a line each."""
+        return "\n".join(part for part in self.parts if isinstance(part, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +43,26 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What one request asks. ``options`` are the model family's own, not checked yet."""
+
+    turns: tuple[Turn, ...]
+    sampling: Sampling = Sampling()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """An answer, with its size in tokens."""
 
     text: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
+
+    def told(self) -> str:
+        """For the log: its size and why it ended, nothing of what it says."""
+        return f"answered: {self.prompt_tokens} prompt tokens, {self.completion_tokens} tokens, {self.finish_reason}"
 
     def usage(self) -> dict[str, int]:
         """The counts, in OpenAI's shape."""

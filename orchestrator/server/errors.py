@@ -35,3 +35,7 @@ class ApiError(Exception):
         if self.status == 429:
             kind = "rate_limit_error"
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+class DeviceLostError(Exception):
+    """The device can't be used by this process any more: only a new process can go on."""

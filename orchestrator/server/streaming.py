@@ -24,6 +24,28 @@ def held_back(text: str, stops: Sequence[str]) -> int:
     return 0
 
 
+class StopFilter:
+    """Lets text through up to the first stop string; what may become one is held back until that is clear."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self.stopped = False
+        self._stops = stops
+        self._held = ""
+
+    def push(self, text: str) -> str:
+        """The text that can be sent after this further text; often none."""
+        if self.stopped:
+            return ""
+        text, self.stopped = cut(self._held + text, self._stops)
+        count = 0 if self.stopped else held_back(text, self._stops)
+        self._held = text[len(text) - count :]
+        return text[: len(text) - count]
+
+    def rest(self) -> str:
+        """What is still held back, once no more text comes."""
+        return self._held
+
+
 class TextStream:
     """Turns tokens into text that will not change any more.
 
@@ -32,24 +54,18 @@ class TextStream:
 
     def __init__(self, decode: Callable[[list[int]], str], stops: Sequence[str]) -> None:
         self._decode = decode
-        self._stops = stops
+        self._filter = StopFilter(stops)
         # Tokens already sent stay as context, since some tokenizers write the first token differently.
         self._window: list[int] = []
         self._context = 0
         self._seen = 0
-        self._held = ""
         self._sent = 0
-        self._stopped = False
 
     def push(self, tokens: Sequence[int]) -> str:
         """The text that can be sent after these further tokens; often none."""
-        if self._stopped:
+        if self._filter.stopped:
             return ""
-        self._held += self._characters(tokens)
-        text, self._stopped = cut(self._held, self._stops)
-        count = 0 if self._stopped else held_back(text, self._stops)
-        ready = text[: len(text) - count]
-        self._held = text[len(text) - count :]
+        ready = self._filter.push(self._characters(tokens))
         self._sent += len(ready)
         return ready
 
@@ -60,10 +76,10 @@ class TextStream:
     def _characters(self, tokens: Sequence[int]) -> str:
         self._window += tokens
         text = self._decode(self._window)
-        whole = not text.endswith(_UNFINISHED)
-        new = text[self._seen :] if whole else text[self._seen : -1]
+        # Some decoders write one mark for each byte of an unfinished character, and of finished ones just before it.
+        new = text[self._seen :].rstrip(_UNFINISHED)
         self._seen += len(new)
-        if whole and new:
+        if new and not text.endswith(_UNFINISHED):
             self._window = self._window[self._context :]
             self._context = len(self._window)
             self._seen = len(self._decode(self._window))

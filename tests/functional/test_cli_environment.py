@@ -18,6 +18,7 @@ import pytest
 
 from orchestrator.adapters.docker_socket import SocketReader
 from orchestrator.app.world import RealWorld
+from orchestrator.observation import LABEL
 from tests.fakes import FakeActor, FakeDocker, FakeGpus
 from tests.functional.cli import Command, command
 
@@ -229,3 +230,36 @@ def test_a_state_folder_that_can_not_be_made(machine: Machine, monkeypatch: pyte
     with engine(machine.socket, DOCKER):
         machine.do("up", "demo").refused(1, "can't", str(machine.root / state))
     assert machine.log == []
+
+
+@pytest.mark.parametrize(
+    ("ports", "published"),
+    [
+        ([{"IP": "10.0.0.1", "PrivatePort": 8000, "PublicPort": 24000, "Type": "tcp"}], True),
+        ([{"IP": "10.0.0.1", "PrivatePort": 8000, "PublicPort": 24001, "Type": "tcp"}], False),
+        ([{"IP": "10.0.0.2", "PrivatePort": 8000, "PublicPort": 24000, "Type": "tcp"}], False),
+        ([{"IP": "10.0.0.1", "PrivatePort": 8000, "PublicPort": 24000, "Type": "udp"}], False),
+        ([{"PrivatePort": 8000, "Type": "tcp"}], False),
+        ([], False),
+    ],
+)
+def test_where_a_container_is_published_is_docker_s_word_and_not_the_label_s(
+    machine: Machine, ports: list[dict[str, object]], published: bool
+) -> None:
+    labels = {f"{LABEL}{key}": value for key, value in {"schema": "1", "address": "10.0.0.1", "port": "24000"}.items()}
+    detail = {
+        "State": {"Status": "running"},
+        "Config": {"Image": "an-image:1"},
+        "Image": "sha256:1",
+        "Mounts": [
+            {"Type": "volume", "Source": "/var/lib/docker/volumes/w/_data", "Destination": "/weights"},
+            {"Type": "bind", "Source": "/etc/keys/mine", "Destination": "/run/secrets/api_key"},
+        ],
+    }
+    replies = {
+        "/containers/json?all=1": [{"Id": "c1", "Names": ["/a"], "Labels": labels, "Ports": ports}],
+        "/containers/c1/json": detail,
+    }
+    with engine(machine.socket, replies):
+        (found,) = SocketReader().observe().containers
+    assert (found.published, found.key_file) == (published, "/etc/keys/mine")

@@ -146,7 +146,7 @@ def test_logs_refuses(do: Command, arguments: list[str], code: int, words: str) 
 
 
 def test_ask(here: FakeWorld, do: Command, tmp_path: Path) -> None:
-    assert do("ask", "a", "What is it?").out == "A test image.\n"
+    assert do("ask", "a", "What is it?").out == "PROBE7\n"
     (tmp_path / "picture.png").write_bytes(b"\x89PNG...")
     assert do("ask", "b", "What is it?", "--image", str(tmp_path / "picture.png"), "--max-tokens", "5").code == 0
     assert here.models.asked == [

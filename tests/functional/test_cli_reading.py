@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_plan_as_json(here: FakeWorld, do: Command) -> None:
     (placed,) = found["placements"]
     assert set(placed) == {
         *("model", "engine", "device", "service", "container", "gpus", "profile", "given_up"),
-        *("claim_bytes", "claim", "address", "port"),
+        *("claim_bytes", "claim", "address", "port", "api_key"),
     }
     assert sum(line["bytes"] for line in placed["claim"]) == placed["claim_bytes"]
     assert found["steps"][-1] == {"kind": "create", "subject": "qwen2-vl-2b-vllm", "cause": "no container"}
@@ -323,6 +324,7 @@ def test_status(here: FakeWorld, do: Command) -> None:
     assert set(found["models"][0]) == {
         *("model", "engine", "service", "container", "container_id", "project", "state", "ready", "health", "gpus"),
         *("claim_bytes", "use_bytes", "outgrown", "profile", "url", "image", "started", "restarts", "remark"),
+        "api_key",
     }
 
 
@@ -550,11 +552,14 @@ def test_ten_mistakes_in_one_file_are_told_at_once(do: Command, tmp_path: Path) 
 
 def test_images(here: FakeWorld, do: Command) -> None:
     assert [line.split()[0::2] for line in do("image", "list").out.splitlines()[1:]] == [
+        ["tf448-cpu", "missing"],
+        ["tf448-cuda", "missing"],
         ["tf5-cpu", "missing"],
         ["tf5-cuda", "missing"],
     ]
-    assert do("image", "build", "tf5-cpu").code == 0
-    assert "built" in do("image", "list").out
+    for family in ("tf5", "tf448"):
+        assert do("image", "build", f"{family}-cpu").code == 0
+    assert re.findall(r"^(\S+) .* built$", do("image", "list").out, re.MULTILINE) == ["tf448-cpu", "tf5-cpu"]
     here.builder.sources["tf5-cpu"] = "source-2"
     assert "stale: its sources changed" in do("image", "list").out
 
@@ -563,7 +568,7 @@ def test_images(here: FakeWorld, do: Command) -> None:
     ("arguments", "words"),
     [
         (["image", "build"], ["Missing argument 'NAME'"]),
-        (["image", "build", "tf9"], ["there is no image 'tf9'", "known: tf5-cpu, tf5-cuda"]),
+        (["image", "build", "tf9"], ["there is no image 'tf9'", "known: tf448-cpu, tf448-cuda, tf5-cpu, tf5-cuda"]),
     ],
 )
 def test_image_refuses(here: FakeWorld, do: Command, arguments: list[str], words: list[str]) -> None:

@@ -52,7 +52,7 @@ def test_a_first_start_is_shown_step_by_step(here: FakeWorld, do: Command) -> No
     ]
     assert said.out.splitlines()[-1].split()[:4] == ["demo", "transformers", "ready", "healthy"]
     ((base, model, prompt, image, tokens),) = here.models.asked
-    assert (base, model, prompt, tokens) == ("http://127.0.0.1:24000", "demo", "What is in the image?", 8)
+    assert (base, model, prompt, tokens) == ("http://127.0.0.1:24000", "demo", "Read the text.", 16)
     assert image is not None
     assert image.startswith(b"\x89PNG")
 
@@ -227,10 +227,10 @@ def test_an_image_that_can_not_be_built(here: FakeWorld, do: Command) -> None:
 
 
 def test_a_gated_model_without_a_token(here: FakeWorld, do: Command, tmp_path: Path) -> None:
-    folder = own_entry(tmp_path, "licence: Apache-2.0", "licence: Apache-2.0\n  gated: true", recipe=False)
+    folder = own_entry(tmp_path, "licence: Apache-2.0", "licence: Apache-2.0\n  gated: true", builtin=False)
     said = do("--registry", str(folder), "up", "demo")
     nothing_started(here, said, 4, "demo is gated", "where: /state/orchestrator/secrets/hf_token")
-    here.workspace.has_token = True
+    here.workspace.put("hf_token")
     assert do("--registry", str(folder), "up", "demo").code == 0
 
 
@@ -289,8 +289,8 @@ def test_a_model_that_does_not_answer(here: FakeWorld, do: Command) -> None:
 
 
 def test_an_answer_that_is_not_the_expected_one(here: FakeWorld, do: Command, tmp_path: Path) -> None:
-    folder = own_entry(tmp_path, "  max_tokens: 8\n", '  max_tokens: 8\n  expect: "cat|dog"\n')
-    do("--registry", str(folder), "up", "demo").refused(1, "it answers 'A test image.', expected 'cat|dog'")
+    folder = own_entry(tmp_path, "  expect: ^PROBE7$\n", '  expect: "cat|dog"\n')
+    do("--registry", str(folder), "up", "demo").refused(1, "it answers 'PROBE7', expected 'cat|dog'")
     here.models.answer = "a cat"
     assert do("--registry", str(folder), "up", "demo").code == 0
 
@@ -304,13 +304,13 @@ def test_ctrl_c_says_what_goes_on(here: FakeWorld, do: Command) -> None:
     do("up", "demo").refused(130, "interrupted; what was begun for demo goes on starting", "orchestrator down demo")
 
 
-def own_entry(tmp_path: Path, before: str, after: str, *, recipe: bool = True, port: int = 24000) -> Path:
-    """A folder with the demo's entry, changed in one place; without the recipe it comes from a repository."""
+def own_entry(tmp_path: Path, before: str, after: str, *, builtin: bool = True, port: int = 24000) -> Path:
+    """A folder with the demo's entry, changed in one place; without builtin it comes from a repository."""
     text = (Path(__file__).parents[2] / "orchestrator/registry/models/demo.yaml").read_text(encoding="utf-8")
     assert before in text
     text = text.replace(before, after).replace("port: 24000", f"port: {port}")
-    if not recipe:
-        text = text.replace("  recipe: {name: qwen2-vl-tiny, seed: 7}\n", "  repository: owner/demo\n")
+    if not builtin:
+        text = text.replace("  builtin: demo\n", "  repository: owner/demo\n")
     name = text.partition("\nname: ")[2].partition("\n")[0]
     (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
     return tmp_path

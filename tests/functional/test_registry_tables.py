@@ -105,13 +105,14 @@ def test_the_tables_make_the_known_sizes(name: str) -> None:
         assert round(size / GIB, 2) == expected
 
 
-def test_the_demo_takes_what_it_took_with_bitsandbytes() -> None:
-    """Bytes of all tensors of that architecture, loaded by Transformers 5.23.0, bitsandbytes 0.50.2, on a CPU."""
+def test_the_demo_takes_what_it_took() -> None:
+    """Bytes of all tensors, converted by bitsandbytes 0.50.2 and torchao 0.18.0 on a CPU."""
     found = load_registry().get("demo").parameters
-    assert weight_bytes(found, "16bit") == 1_336_320
-    assert weight_bytes(found, "int8") == 890_880
-    assert weight_bytes(found, "int8", SEES) == 1_049_600
-    assert weight_bytes(found, "nf4") == 678_400
+    assert weight_bytes(found, "16bit") == 3_920_896
+    assert weight_bytes(found, "int8") == 2_350_592
+    assert weight_bytes(found, "int8", SEES) == 3_154_944
+    assert weight_bytes(found, "int8", quantiser="torchao") == 2_359_424
+    assert weight_bytes(found, "nf4") == 1_615_488
 
 
 @pytest.mark.parametrize("name", SIZES)

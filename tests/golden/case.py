@@ -51,6 +51,8 @@ class Asked(BaseModel):
     allow_unpinned: bool = False
     explain: bool = False
     strategy: Strategy = "pack"
+    address: str = ""
+    api_key: bool | None = None
     documents: bool = True
 
     def request(self) -> Request:
@@ -64,6 +66,8 @@ class Asked(BaseModel):
             move_ports=self.verb == "plan" and not self.port,
             partial=self.everything,
             strategy=self.strategy,
+            address=self.address,
+            api_key=self.api_key,
         )
 
 

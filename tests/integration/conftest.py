@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from orchestrator.adapters.image_builder import WHEELS_VARIABLE
 from orchestrator.compose import built_image
 from tests.integration.cli import Cli
 from tests.integration.engine import Engine, missing, private_engine
+from tests.integration.images import NEWEST, OLDER
 from tests.integration.nvml import library as nvml
 from tests.integration.stub_image import BASE_IMAGE, build_stub
 
@@ -81,16 +84,31 @@ def cli(engine: Engine, stub_image: str, tmp_path: Path) -> Cli:
 
 
 @pytest.fixture(scope="session")
-def cpu_image(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of the real CPU image, built from a folder of wheels. Without one: skipped, with ``CI=true`` it
-    fails."""
-    if not os.environ.get("ORCHESTRATOR_WHEELS"):
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            "ORCHESTRATOR_WHEELS names no folder of wheels"
-        )
-    built = Cli(engine, tmp_path_factory.mktemp("image")).run("image", "build", "tf5-cpu", timeout=600)
-    assert "tf5-cpu: built" in built.err
-    return built_image("tf5", "cpu").reference
+def image_of(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Gives the name of a dependency family's real CPU image, built at the first call from a folder of wheels.
+    Without one: skipped, with ``CI=true`` it fails."""
+
+    @cache
+    def built(family: str) -> str:
+        if not os.environ.get(WHEELS_VARIABLE):
+            give_up(f"{WHEELS_VARIABLE} names no folder of wheels")
+        done = Cli(engine, tmp_path_factory.mktemp("image")).run("image", "build", f"{family}-cpu", timeout=600)
+        assert f"{family}-cpu: built" in done.err
+        return built_image(family, "cpu").reference
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def cpu_image(image_of: Callable[[str], str]) -> str:
+    """The CPU image of the newest family, which the demo runs in."""
+    return image_of(NEWEST)
+
+
+@pytest.fixture(scope="session")
+def old_image(image_of: Callable[[str], str]) -> str:
+    """The CPU image of an older family."""
+    return image_of(OLDER)
 
 
 @pytest.fixture(autouse=True)

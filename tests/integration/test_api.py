@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import http.client
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -16,26 +17,29 @@ import pytest
 
 from tests.integration.cli import REPOSITORY, answers
 from tests.integration.engine import Engine, wait_for
+from tests.printed import picture, strings
 
 KEY = "a-key-of-the-tests"
 PORT = 24300
 LONG = 1900
-HI: Any = [{"role": "user", "content": "hi"}]
+#: The demo answers it again and again without an end.
+ENDLESS: Any = [{"role": "user", "content": "Say the alphabet."}]
 PROBE = base64.b64encode((REPOSITORY / "orchestrator" / "probe.png").read_bytes()).decode()
 PICTURE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PROBE}"}}
 
 
 @contextmanager
-def serving(engine: Engine, image: str, port: int, *options: str) -> Iterator[str]:
-    """The demo model in a container with these options of the server; gives the container's id."""
+def serving(engine: Engine, image: str, port: int, *options: str, docker: Sequence[str] = ()) -> Iterator[str]:
+    """The demo model in a container with these options of the server and of Docker; gives the container's id."""
     secret = engine.folder / "api-key"
     secret.write_text(KEY + "\n")
     argv = ["docker", "run", "--detach", "--init", "--user", "2000:0", "--read-only", "--cap-drop", "ALL"]
     argv += ["--tmpfs", "/tmp:mode=1777", "--tmpfs", "/weights:mode=1777", "--tmpfs", "/run/orchestrator:mode=1777"]
-    argv += ["--volume", f"{secret}:/run/secrets/api-key:ro", "--publish", f"127.0.0.1:{port}:8000", image]
+    argv += ["--volume", f"{secret}:/run/secrets/api-key:ro", "--publish", f"127.0.0.1:{port}:8000"]
+    argv += [*docker, image]
     argv += ["python3", "/opt/orchestrator/gate", "run", "--port", "8000"]
     argv += ["--secret", "ORCHESTRATOR_API_KEY=/run/secrets/api-key", "--", "python3", "-m", "server"]
-    argv += ["--recipe", "qwen2-vl-tiny", "--seed", "7", "--served-name", "demo", "--family", "qwen2-vl"]
+    argv += ["--builtin", "demo", "--served-name", "demo", "--family", "qwen2-vl"]
     argv += ["--host", "0.0.0.0", "--device", "cpu", "--dtype", "float32", "--max-model-len", "2048", *options]
     container = engine.run(*argv).stdout.strip()
     try:
@@ -91,17 +95,13 @@ def idle(port: int = PORT) -> bool:
 def refused(client: openai.OpenAI, **asked: Any) -> tuple[int, str | None, str | None]:
     """Status, parameter and code of a refusal."""
     with pytest.raises(openai.APIStatusError) as caught:
-        client.chat.completions.create(**{"model": "demo", "messages": HI, "max_tokens": 4, **asked})
+        client.chat.completions.create(**{"model": "demo", "messages": ENDLESS, "max_tokens": 4, **asked})
     error = caught.value
     return error.status_code, error.param, error.code
 
 
 def test_a_stream_is_the_plain_answer_in_pieces(client: openai.OpenAI) -> None:
-    asked: Any = {"model": "demo", "max_tokens": 40, "temperature": 0}
-    asked["messages"] = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": [PICTURE, {"type": "text", "text": "What is this?"}]},
-    ]
+    asked: Any = {"model": "demo", "max_tokens": 40, "temperature": 0, "messages": ENDLESS}
     plain = client.chat.completions.create(**asked)
     assert plain.usage is not None
     assert plain.usage.completion_tokens == 40
@@ -115,8 +115,29 @@ def test_a_stream_is_the_plain_answer_in_pieces(client: openai.OpenAI) -> None:
     assert len({chunk.id for chunk in chunks}) == 1
 
 
+def picture_part(text: str) -> dict[str, Any]:
+    """A picture of the text, as a part of a message."""
+    stream = io.BytesIO()
+    picture(text).save(stream, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def read(client: openai.OpenAI, text: str) -> str | None:
+    """What the model reads in a picture of the text."""
+    parts: Any = [picture_part(text), {"type": "text", "text": "Read the text."}]
+    made = client.chat.completions.create(model="demo", messages=[{"role": "user", "content": parts}])
+    return made.choices[0].message.content
+
+
+def test_it_reads_strings_that_it_was_never_shown(client: openai.OpenAI) -> None:
+    texts = strings(60, seed=11)
+    wrong = [(text, found) for text in texts if (found := read(client, text)) != text]
+    assert len(wrong) <= 1, wrong
+
+
 def test_a_stop_string_ends_both_and_is_in_neither(client: openai.OpenAI) -> None:
-    asked: Any = {"model": "demo", "messages": HI, "max_tokens": 30, "temperature": 0}
+    asked: Any = {"model": "demo", "messages": ENDLESS, "max_tokens": 30, "temperature": 0}
     whole = client.chat.completions.create(**asked).choices[0].message.content
     assert whole is not None
     stop = whole[5:9]
@@ -129,7 +150,7 @@ def test_a_stop_string_ends_both_and_is_in_neither(client: openai.OpenAI) -> Non
 
 def test_the_async_client_plain_and_streaming(server: str) -> None:
     async def scenario() -> tuple[str | None, str]:
-        asked: Any = {"model": "demo", "messages": HI, "max_completion_tokens": 12, "temperature": 0}
+        asked: Any = {"model": "demo", "messages": ENDLESS, "max_completion_tokens": 12, "temperature": 0}
         transport = openai.DefaultAsyncHttpxClient(trust_env=False)
         base = f"http://127.0.0.1:{PORT}/v1"
         async with openai.AsyncOpenAI(base_url=base, api_key=KEY, max_retries=0, http_client=transport) as client:
@@ -145,9 +166,7 @@ def test_the_async_client_plain_and_streaming(server: str) -> None:
 
 def test_a_seed_makes_chance_repeatable(client: openai.OpenAI) -> None:
     def answer(seed: int | None) -> str | None:
-        made = client.chat.completions.create(
-            model="demo", messages=HI, max_tokens=24, temperature=1.5, top_p=0.95, seed=seed
-        )
+        made = client.chat.completions.create(model="demo", messages=ENDLESS, max_tokens=40, temperature=2, seed=seed)
         return made.choices[0].message.content
 
     assert answer(5) == answer(5) != answer(6)
@@ -186,14 +205,14 @@ def test_the_key_is_asked_for_and_monitoring_needs_none(client: openai.OpenAI) -
 def test_a_full_queue_is_429_and_who_leaves_frees_the_slot(client: openai.OpenAI) -> None:
     cancelled = 'orchestrator_requests_total{outcome="cancelled"}'
     before = measured()[cancelled]
-    running = client.chat.completions.create(model="demo", messages=HI, max_tokens=LONG, stream=True)
+    running = client.chat.completions.create(model="demo", messages=ENDLESS, max_tokens=LONG, stream=True)
     next(iter(running))
     with connected() as other:
         waiting = ThreadPoolExecutor(1)
-        late = waiting.submit(other.chat.completions.create, model="demo", messages=HI, max_tokens=4)
+        late = waiting.submit(other.chat.completions.create, model="demo", messages=ENDLESS, max_tokens=4)
         wait_for(lambda: measured()["orchestrator_requests_waiting"] == 1, "a waiting request")
         with pytest.raises(openai.RateLimitError) as full:
-            client.chat.completions.create(model="demo", messages=HI, max_tokens=4)
+            client.chat.completions.create(model="demo", messages=ENDLESS, max_tokens=4)
         assert full.value.code == "overloaded"
         assert int(full.value.response.headers["Retry-After"]) >= 1
         running.close()
@@ -206,7 +225,7 @@ def test_a_full_queue_is_429_and_who_leaves_frees_the_slot(client: openai.OpenAI
 def test_metrics_count_what_was_done(client: openai.OpenAI) -> None:
     wait_for(idle, "a free slot")
     before = measured()
-    usage = client.chat.completions.create(model="demo", messages=HI, max_tokens=4).usage
+    usage = client.chat.completions.create(model="demo", messages=ENDLESS, max_tokens=4).usage
     assert usage is not None
     refused(client, n=2)
     after = measured()
@@ -224,7 +243,7 @@ def test_a_time_limit_holds_while_waiting_and_while_writing(engine: Engine, cpu_
 
     def status(client: openai.OpenAI) -> tuple[int, str | None]:
         try:
-            client.chat.completions.create(model="demo", messages=HI, max_tokens=LONG)
+            client.chat.completions.create(model="demo", messages=ENDLESS, max_tokens=LONG)
         except openai.APIStatusError as error:
             return error.status_code, error.code
         return 200, None
@@ -235,13 +254,13 @@ def test_a_time_limit_holds_while_waiting_and_while_writing(engine: Engine, cpu_
         assert (504, "timeout") in ends
         assert set(ends) <= {(200, None), (504, "timeout")}
         wait_for(lambda: idle(port), "a free slot")
-        assert client.chat.completions.create(model="demo", messages=HI, max_tokens=2).usage is not None
+        assert client.chat.completions.create(model="demo", messages=ENDLESS, max_tokens=2).usage is not None
 
 
 def test_a_stop_finishes_what_runs_and_refuses_what_waits(engine: Engine, cpu_image: str) -> None:
     port = PORT + 2
     with serving(engine, cpu_image, port) as container, connected(port) as client, connected(port) as other:
-        running = iter(client.chat.completions.create(model="demo", messages=HI, max_tokens=450, stream=True))
+        running = iter(client.chat.completions.create(model="demo", messages=ENDLESS, max_tokens=450, stream=True))
         next(running)
         with ThreadPoolExecutor(1) as pool:
             late = pool.submit(refused, other)

@@ -55,7 +55,7 @@ def kill_when(cli: Cli, seen: Callable[[Engine], bool], kill: Callable[[Running]
 
 def settled(cli: Cli) -> None:
     """One container, of the right name, that serves; and nothing is left to be done."""
-    again = cli.run("up", "tiny", "--no-wait")
+    again = cli.run("up", "tiny", "--no-wait", "--yes")  # the old one may serve by now
     wait_for(lambda: answers(PORT), f"the model after {again}")
     assert list(cli.ids()) == [OURS], again
     assert steps(cli.run("up", "tiny", "--no-wait").out) == {SERVICE: "keep"}

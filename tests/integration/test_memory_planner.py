@@ -211,7 +211,7 @@ def test_claims_of_another_project_count(fleet: Fleet) -> None:
 def test_memory_of_others_is_not_given_away(fleet: Fleet) -> None:
     """A small newcomer fits beside the eight, and no more beside what a process of the host holds."""
     fleet.tell({})
-    small = fleet.entry("got-ocr2", name="small", port=24098)
+    small = fleet.entry("qwen2-vl-2b", name="small", port=24098)
     fleet.cli.run("plan", small)
     room = TOTAL - RESERVED
     left = {

@@ -16,7 +16,7 @@ from orchestrator.memory import Claim, Line
 from orchestrator.memory import claim as computed
 from orchestrator.plan.commands import engine_command
 from orchestrator.profile import Profile, ladder
-from orchestrator.registry.spec import EngineName, ModelSpec
+from orchestrator.registry.spec import EngineName, ModelSpec, Storage
 from tests.builders import PROFILE, claim, gpu, placement, spec
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -151,10 +151,31 @@ def test_the_limit_on_tiles_goes_by_the_name_that_the_processor_has_for_it() -> 
     assert "--mm-processor-kwargs" not in vllm(unknown, tiles=12)
 
 
-def test_our_server_is_told_nothing_of_tiles() -> None:
-    images = {"tiles": {"most": 12, "argument": "num_crops"}}
-    found = transformers(spec(images=images), profile=Profile(2048, 1, None, "16bit", tiles=12))
-    assert found == transformers(spec())
+def test_a_quantised_model_names_its_quantiser_and_what_it_keeps() -> None:
+    part = {"storages": ["int8", "nf4", "16bit"], "keep_16bit": ["vision", "projector"]}
+
+    def found(storage: Storage, **more: str) -> tuple[str, ...]:
+        argv = transformers(spec(transformers={**part, **more}), profile=Profile(2048, 1, None, storage))
+        begin = argv.index("--quantisation")
+        return argv[begin : argv.index("--max-model-len")]
+
+    kept = ("--keep-16bit", "vision", "--keep-16bit", "projector")
+    assert found("int8") == ("--quantisation", "int8", "--quantiser", "bitsandbytes", *kept)
+    assert found("nf4") == ("--quantisation", "nf4", "--quantiser", "bitsandbytes", *kept)
+    assert found("16bit") == ("--quantisation", "none")
+    part["storages"] = ["int8", "16bit"]
+    assert found("int8", quantiser="torchao")[2:4] == ("--quantiser", "torchao")
+
+
+def test_our_server_has_its_own_word_for_tiles() -> None:
+    found = transformers(spec(images={"tiles": {"most": 12}}), profile=Profile(2048, 1, None, "16bit", tiles=6))
+    assert after(found, "--max-tiles") == "6"
+    assert "--max-tiles" not in transformers(spec())
+
+
+def test_our_server_is_told_how_many_answers_it_writes_at_once() -> None:
+    found = transformers(spec(transformers={"max_num_seqs": 4}), profile=Profile(2048, 2, None, "16bit"))
+    assert after(found, "--max-num-seqs") == "2"
 
 
 def test_transformers() -> None:
@@ -162,9 +183,18 @@ def test_transformers() -> None:
     assert transformers(entry) == (
         *("python3", "-m", "server", "--model", "owner/phi", "--served-name", "phi", "--family", "phi3-vision"),
         *("--host", "0.0.0.0", "--port", "8000", "--device", "cpu", "--dtype", "bfloat16"),
-        *("--quantisation", "none", "--max-model-len", "2048", "--max-images", "1", "--max-pixels", "200704"),
+        *("--quantisation", "none", "--max-model-len", "2048", "--max-num-seqs", "1", "--images-at-once", "1"),
+        *("--max-images", "1", "--max-pixels", "200704"),
         *("--stop=</s>", "--stop=--x"),
     )
+
+
+def test_the_key_itself_is_on_no_command_line() -> None:
+    assert "--require-api-key" in transformers(spec(), key=True)
+    assert "--require-api-key" not in transformers(spec())
+    entry = spec(vllm={})
+    keyed = placement(engine="vllm", gpu=gpu(), claim=claim(6), profile=best(entry, "vllm"), key=True)
+    assert engine_command(entry, keyed) == vllm(entry)
 
 
 def test_transformers_on_a_gpu() -> None:
@@ -203,9 +233,9 @@ def test_a_local_folder_takes_the_place_of_repository_and_revision() -> None:
     assert "--revision" not in (*vllm(entry), *transformers(entry))
 
 
-def test_a_recipe() -> None:
-    entry = spec(source={"repository": None, "recipe": {"name": "tiny", "seed": 7}})
-    assert transformers(entry)[3:7] == ("--recipe", "tiny", "--seed", "7")
+def test_builtin_weights() -> None:
+    entry = spec(source={"repository": None, "builtin": "tiny"})
+    assert transformers(entry)[3:5] == ("--builtin", "tiny")
     assert "--model" not in transformers(entry)
 
 
@@ -214,6 +244,10 @@ def test_flags_of_the_entry_are_sorted_and_typed() -> None:
     assert vllm(spec(vllm={"flags": flags}))[-8:] == (
         *("--a.b", "0.5", "--no-async-scheduling", "--enforce-eager", "--json", '{"a": 1}', "--z", "1"),
     )
+
+
+def test_flags_reach_our_server_too() -> None:
+    assert transformers(spec(transformers={"flags": {"allow-image-urls": True}}))[-1] == "--allow-image-urls"
 
 
 def test_an_engine_that_the_entry_lacks_is_a_mistake_of_ours() -> None:

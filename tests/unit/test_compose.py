@@ -14,7 +14,8 @@ from orchestrator.observation import LABEL
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.profile import Profile
 from orchestrator.profile import parse as parse_profile
-from orchestrator.registry.spec import ModelSpec
+from orchestrator.registry.spec import EngineName, ModelSpec
+from orchestrator.secretfile import API_KEY, HF_TOKEN
 from tests.builders import PROFILE, claim, gpu, placement, rendered, spec
 from tests.fakes import parse
 from tests.templates import TEXTS
@@ -160,6 +161,8 @@ def test_the_digest_is_in_a_label_and_changes_only_with_the_service() -> None:
         rendered(spec(transformers={"image_family": "tf4"})),
         rendered(spec(prompt={"stop": ["</s>"]})),
         rendered(spec(), placement(port=25001)),
+        rendered(spec(), placement(address="0.0.0.0")),
+        rendered(spec(), placement(key=True)),
         rendered(spec(), placement(project="other")),
         rendered(spec(), on_gpu(spec())),
         rendered(spec(), docker="20.10.24"),
@@ -180,7 +183,7 @@ def test_what_files_share_is_the_same_to_the_byte() -> None:
 def test_a_gated_model_gets_its_token_as_a_file() -> None:
     found = rendered(spec(source={"gated": True}))
     document = parse(found.text)
-    assert found.needs_token
+    assert found.secrets == (HF_TOKEN,)
     assert document["secrets"] == {"hf_token": {"file": "${ORCHESTRATOR_HF_TOKEN_FILE:-./secrets/hf_token}"}}
     assert document["services"]["phi-transformers"]["secrets"] == ["hf_token"]
     assert document["services"]["phi-transformers"]["environment"]["HF_TOKEN_PATH"].startswith("/run/secrets/")
@@ -189,9 +192,41 @@ def test_a_gated_model_gets_its_token_as_a_file() -> None:
 @pytest.mark.parametrize("source", [{"gated": False}, {"gated": True, "path": "/models/phi"}])
 def test_no_secret_where_none_is_needed(source: dict[str, Any]) -> None:
     found = rendered(spec(source=source))
-    assert not found.needs_token
+    assert found.secrets == ()
     assert "secrets" not in found.text
     assert "HF_TOKEN" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("engine", "variable", "required"),
+    [("transformers", "ORCHESTRATOR_API_KEY", True), ("vllm", "VLLM_API_KEY", False)],
+)
+def test_the_api_key_comes_as_a_file_through_the_gate(engine: EngineName, variable: str, required: bool) -> None:
+    entry = spec(vllm={}, transformers={})
+    found = rendered(entry, placement(engine=engine, gpu=gpu(), claim=claim(5), address="0.0.0.0", key=True))
+    document = parse(found.text)
+    assert found.secrets == (API_KEY,)
+    assert document["secrets"] == {"api_key": {"file": "${ORCHESTRATOR_API_KEY_FILE:-./secrets/api_key}"}}
+    served = service(found.text)
+    assert served["secrets"] == ["api_key"]
+    assert served["ports"] == ["0.0.0.0:25000:8000"]
+    gate = served["command"][: served["command"].index("--")]
+    assert gate[-2:] == ["--secret", f"{variable}=/run/secrets/api_key"]
+    assert ("--require-api-key" in served["command"]) is required
+    assert not any("api-key" in word for word in served["command"] if not required)
+    assert variable not in served["environment"]
+
+
+def test_a_gated_model_with_a_key_has_both_files() -> None:
+    found = rendered(spec(source={"gated": True}), placement(key=True))
+    assert found.secrets == (HF_TOKEN, API_KEY)
+    assert service(found.text)["secrets"] == ["hf_token", "api_key"]
+    assert set(parse(found.text)["secrets"]) == {"hf_token", "api_key"}
+
+
+def test_the_file_with_the_key_is_wanted_only_where_there_is_a_key() -> None:
+    assert rendered(spec(), placement(key=True)).desired("", "/k").key_file == "/k"
+    assert rendered(spec()).desired("", "/k").key_file == ""
 
 
 def test_a_foreign_image_gets_the_gate_mounted() -> None:

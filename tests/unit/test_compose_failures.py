@@ -15,6 +15,14 @@ CONTAINER_HAS_IT = (
     "Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for "
     "127.0.0.1:24001 failed: port is already allocated"
 )
+NOT_OURS = (
+    "Error response from daemon: driver failed programming external connectivity on endpoint x: Error starting "
+    "userland proxy: listen tcp4 10.9.9.9:24001: bind: cannot assign requested address"
+)
+NOT_OURS_28 = (
+    "Error response from daemon: failed to set up container networking: driver failed programming external "
+    "connectivity on endpoint x: failed to bind host port 10.9.9.9:24001/tcp: cannot assign requested address"
+)
 NO_TOOLKIT = 'Error response from daemon: could not select device driver "nvidia" with capabilities: [[gpu]]'
 NAME_TAKEN = 'Error response from daemon: Conflict. The container name "/x" is already in use by container "y".'
 
@@ -26,6 +34,8 @@ NAME_TAKEN = 'Error response from daemon: Conflict. The container name "/x" is a
         ("Error response from daemon: Unknown runtime specified nvidia.", EnvironmentProblem, 4, "can't hand out GPUs"),
         (PROCESS_HAS_IT, FitError, 3, "a port was taken in the meantime"),
         (CONTAINER_HAS_IT, FitError, 3, "a port was taken in the meantime"),
+        (NOT_OURS, FitError, 3, "this host has no such address to publish on"),
+        (NOT_OURS_28, FitError, 3, "this host has no such address to publish on"),
         (NAME_TAKEN, OrchestratorError, 1, "docker compose failed"),
         ("", OrchestratorError, 1, "no message"),
     ],

@@ -43,6 +43,21 @@ def test_a_clock_that_went_back_shows_no_negative_time() -> None:
     assert health.judge(state("queued"), 50.0, None)[0]["detail"] == "for 0 s"
 
 
+def test_an_engine_without_a_gate_is_ready_when_it_answers() -> None:
+    shown, code = health.alone(200)
+    assert (list(shown), shown["phase"], shown["detail"], code) == (SHOWN, "ready", "", 0)
+    shown, code = health.alone(503)
+    assert (list(shown), shown["phase"], shown["detail"], code) == (SHOWN, "starting", "GET /health gave 503", 1)
+
+
+@pytest.mark.parametrize(
+    "argv", [["--state"], ["--port"], ["--port", "x"], ["--port", "-1"], ["--wrong", "x"], ["--port", "1", "--state"]]
+)
+def test_wrong_words_for_health_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert health.main(argv) == 2
+    assert capsys.readouterr().err.startswith("usage: gate health")
+
+
 # --- the command line of `run`
 
 RUN = ["--port", "8000"]

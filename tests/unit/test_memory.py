@@ -51,6 +51,13 @@ def test_the_profile_decides_how_weights_are_stored() -> None:
     assert lines(entry, "transformers", Profile(2048, 1, None, "int8"))["weights, 8 bit"] == 1220
 
 
+def test_the_quantiser_decides_what_a_row_takes() -> None:
+    entry = spec(parameters=PARAMETERS, transformers={"storages": ["int8"], "quantiser": "torchao"})
+    line = claim(entry, "transformers", Profile(2048, 1, None, "int8"), CONTEXT).lines[0]
+    assert (line.label, line.size) == ("weights, 8 bit", 900 + 5 * 30 + 2 * 100)
+    assert "torchao" in line.source
+
+
 def test_the_cache_of_qwen2_vl_7b_is_56_kib_a_token() -> None:
     entry = spec(architecture=SHAPE, vllm={})
     assert entry.engines.vllm

@@ -33,9 +33,11 @@ def placed(
     wanted: str = "",
     port: int = 0,
     move: bool = True,
+    address: str = "",
+    api_key: bool | None = None,
 ) -> dict[str, Placement]:
     names = tuple(entry.name for entry in entries)
-    request = Request(names, mode=mode, gpu=wanted, port=port, move_ports=move)
+    request = Request(names, mode=mode, gpu=wanted, port=port, move_ports=move, address=address, api_key=api_key)
     return {p.model: p for p in place(entries, request, on, seen).items}
 
 
@@ -304,6 +306,66 @@ def test_a_taken_port_moves_with_a_warning_or_is_an_error() -> None:
     assert found.warnings == ("phi: port 25000 is taken by process nginx (pid 7), so it gets 25001",)
     with pytest.raises(FitError, match=r"taken by process nginx \(pid 7\)"):
         placed(spec(), seen=taken, move=False)
+
+
+@pytest.mark.parametrize(
+    ("address", "asked", "key"),
+    [
+        ("", None, False),
+        ("", True, True),
+        ("127.0.0.1", False, False),
+        ("127.9.9.9", None, False),
+        ("0.0.0.0", None, True),
+        ("192.168.1.7", True, True),
+    ],
+)
+def test_beyond_loopback_callers_need_a_key(address: str, asked: bool | None, key: bool) -> None:
+    found = placed(spec(), address=address, api_key=asked)["phi"]
+    assert (found.address, found.key) == (address or "127.0.0.1", key)
+    assert found.warnings == ()
+
+
+def test_no_key_beyond_loopback_is_refused() -> None:
+    entry = spec()
+    with pytest.raises(RequestError, match=r"phi is published on 0\.0\.0\.0, and that needs an API key"):
+        placed(entry, address="0.0.0.0", api_key=False)
+    with pytest.raises(RequestError, match="needs an API key"):
+        placed(entry, seen=seen(running(entry, address="0.0.0.0", key_file="/k")), api_key=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["localhost", "0.0.0", "::1", "010.0.0.1", "10.0.0.1/8", "224.0.0.1", " 10.0.0.1", "x"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="can't be published on") as caught:
+        placed(spec(), address=text)
+    assert "0.0.0.0" in caught.value.hint
+
+
+@pytest.mark.parametrize("state", ["running", "exited"])
+def test_what_there_is_keeps_its_address_and_its_key(state: str) -> None:
+    entry = spec()
+    there = running(entry, address="10.0.0.1", key_file="/k", state=state)
+    kept = placed(entry, seen=seen(there))["phi"]
+    assert (kept.address, kept.key) == ("10.0.0.1", True)
+    back = placed(entry, seen=seen(there), address="127.0.0.1")["phi"]
+    assert (back.address, back.key) == ("127.0.0.1", True), "the key stays until it is given up by name"
+    bare = placed(entry, seen=seen(there), address="127.0.0.1", api_key=False)["phi"]
+    assert (bare.address, bare.key) == ("127.0.0.1", False)
+
+
+def test_a_container_on_another_engine_does_not_inherit_the_address() -> None:
+    entry = spec(vllm={}, transformers={})
+    there = running(entry, address="0.0.0.0", key_file="/k")
+    found = placed(entry, seen=seen(there), mode="vllm")["phi"]
+    assert (found.address, found.key) == ("127.0.0.1", False)
+
+
+def test_vllm_beyond_loopback_is_warned_of() -> None:
+    entry = spec(vllm={})
+    (warning,) = placed(entry, mode="vllm", address="0.0.0.0")["phi"].warnings
+    assert warning.startswith("phi: vLLM answers /invocations, /tokenize and /metrics without the API key")
+    assert placed(entry, mode="vllm", api_key=True)["phi"].warnings == ()
 
 
 def test_unpinned_code_needs_consent() -> None:

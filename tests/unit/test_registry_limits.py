@@ -110,9 +110,11 @@ def test_smallest_tiles_that_contradict_the_entry(
         spec(images=images, vllm={"smallest": smallest})
 
 
-def test_fewer_tiles_are_for_vllm_only() -> None:
-    with pytest.raises(ValidationError, match=r"smallest\.max_tiles is for vllm only: our server passes no limit"):
-        spec(images=TILES, transformers={"smallest": {"max_tiles": 3}})
+def test_our_server_needs_no_argument_for_fewer_tiles() -> None:
+    images = {**TILES, "tiles": {"most": 12, "argument": None}}
+    entry = spec(images=images, transformers={"smallest": {"max_tiles": 3}})
+    assert entry.engines.transformers is not None
+    assert entry.engines.transformers.smallest.max_tiles == 3
 
 
 def test_an_argument_is_a_name() -> None:
@@ -140,7 +142,7 @@ def test_an_entry_that_names_no_storage_is_stored_as_its_dtype_says() -> None:
     ("engine", "message"),
     [
         ({"storages": []}, "at least 1"),
-        ({"storages": ["nf4"]}, "Input should be '16bit' or 'int8'"),
+        ({"storages": ["fp8"]}, "Input should be '16bit', 'int8' or 'nf4'"),
         ({"storages": ["int8", "int8"]}, "storages names a storage twice"),
         ({"storages": ["int8"], "dtype": "float32"}, "storages is not for dtype float32"),
         ({"keep_16bit": ["tower"]}, "Input should be 'vision', 'projector', 'language' or 'other'"),
@@ -149,3 +151,15 @@ def test_an_entry_that_names_no_storage_is_stored_as_its_dtype_says() -> None:
 def test_storages_that_can_not_be(engine: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         spec(transformers=engine)
+
+
+@pytest.mark.parametrize(("level", "remote_code"), [("answered", True), ("listed", True), ("served-tiny", False)])
+def test_a_stand_in_proves_no_more_than_the_way_to_remote_code(level: str, remote_code: bool) -> None:
+    source = {"repository": "owner/phi", "licence": "MIT", "remote_code": remote_code}
+    with pytest.raises(ValidationError, match=r"evidence\.stand_in is for remote code at the level served-tiny"):
+        spec(source=source, transformers={"evidence": {"level": level, "stand_in": True}})
+
+
+def test_four_bit_is_made_by_bitsandbytes() -> None:
+    with pytest.raises(ValidationError, match="names nf4, which only the quantiser bitsandbytes makes"):
+        spec(transformers={"storages": ["nf4", "16bit"], "quantiser": "torchao"})

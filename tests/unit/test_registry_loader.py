@@ -168,6 +168,7 @@ def test_a_length_beyond_the_context_is_told_beside_other_mistakes() -> None:
     ("line", "message"),
     [
         ("flags: {max-model-len: 4}", "flags.max-model-len: is not for flags: it follows from max_model_len"),
+        ("flags: {api-key: x}", "flags.api-key: is not for flags: it follows from the API key's file"),
         ("flags: {A: 4}", "flags.A: is not a name of a flag: lower-case words joined by '-'"),
         ("environment: {VLLM_PORT: '1'}", "environment.VLLM_PORT: is used by vLLM internally"),
         ("environment: {A: 1}", "environment.A: must be text, got 1; put it in quotes"),
@@ -182,10 +183,10 @@ def test_engine_settings(line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("after", "message"),
     [
-        ("repository: null", "5 source: needs one of repository, path or recipe"),
+        ("repository: null", "5 source: needs one of repository, path or builtin"),
         (
-            "repository: owner/phi\n  recipe: {name: x, seed: 1}",
-            "5 source: a recipe makes the weights: remove repository and path, or the recipe",
+            "repository: owner/phi\n  builtin: x",
+            "5 source: builtin weights come with the server: remove repository and path, or builtin",
         ),
         ("path: ../x", "6 source.path: must be an absolute path without '..', got text '../x'"),
         ("repository: a/b/c", "6 source.repository: must be a repository like owner/name, got text 'a/b/c'"),

@@ -41,6 +41,15 @@ def test_each_storage(storage: Storage, expected: int) -> None:
     assert weight_bytes(parameters(*MODULES), storage) == expected
 
 
+def test_torchao_keeps_a_byte_more_of_each_row() -> None:
+    more = weight_bytes(parameters(*MODULES), "int8", quantiser="torchao") - weight_bytes(parameters(*MODULES), "int8")
+    assert more == 30
+    for storage in ("16bit", "fp8"):
+        assert weight_bytes(parameters(*MODULES), storage, quantiser="torchao") == weight_bytes(
+            parameters(*MODULES), storage
+        )
+
+
 def test_a_part_can_be_kept_in_16_bit() -> None:
     table = parameters(*MODULES)
     vision: frozenset[Part] = frozenset({"vision"})

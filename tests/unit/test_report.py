@@ -82,6 +82,7 @@ def test_a_plan_as_json() -> None:
                 "claim": [{"label": "weights", "bytes": 5 * GIB, "source": "a test"}],
                 "address": "127.0.0.1",
                 "port": 25000,
+                "api_key": False,
             }
         ],
         "left_out": [],
@@ -189,6 +190,7 @@ def test_status_as_json() -> None:
                 "outgrown": False,
                 "profile": "context=1",
                 "url": "http://127.0.0.1:25000",
+                "api_key": False,
                 "image": "an-image:1",
                 "started": 1000.0,
                 "restarts": 3,
@@ -240,6 +242,14 @@ def test_models_as_a_table() -> None:
         "phi   2.15 B      impossible         listed        A model\n"
         "tiny  0.54 M      on request (none)  -             A model\n"
     )
+
+
+def test_a_stand_in_is_told_wherever_the_level_is() -> None:
+    evidence = {"level": "served-tiny", "stand_in": True, "note": "tiny weights"}
+    source = {"repository": "owner/phi", "licence": "MIT", "remote_code": True}
+    entry = spec(source=source, transformers={"evidence": evidence})
+    assert "  served-tiny by stand-in  A model\n" in models_table([entry])
+    assert "  evidence: served-tiny by stand-in: tiny weights\n" in model_text(entry)
 
 
 def test_everything_known_of_a_model() -> None:

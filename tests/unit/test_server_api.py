@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
-from orchestrator.server.api import chat_answer, model_list, parse_chat
+from orchestrator.server.api import ChatRequest, chat_answer, model_list, parse_chat
 from orchestrator.server.conversation import Completion, Sampling
 from orchestrator.server.errors import ApiError
 from orchestrator.server.images import ImageLimits
@@ -61,14 +62,19 @@ def test_images_are_counted_over_all_messages_before_any_is_decoded() -> None:
 
 
 def test_sampling_defaults_leave_the_choice_to_the_model() -> None:
-    assert parse_chat(body(), "demo").sampling() == Sampling()
+    assert parse_chat(body(), "demo").ask(LIMITS).sampling == Sampling()
 
 
 def test_sampling_as_given() -> None:
     request = parse_chat(body(max_tokens=5, temperature=0, top_p=0.5, seed=1, stop="x"), "demo")
-    assert request.sampling() == Sampling(5, 0.0, 0.5, 1, ("x",))
-    assert parse_chat(body(max_tokens=5, max_completion_tokens=6), "demo").sampling().max_tokens == 6
-    assert parse_chat(body(stop=["a", "", "b"]), "demo").sampling().stop == ("a", "b")
+    assert request.ask(LIMITS).sampling == Sampling(5, 0.0, 0.5, 1, ("x",))
+    assert parse_chat(body(max_tokens=5, max_completion_tokens=6), "demo").ask(LIMITS).sampling.max_tokens == 6
+    assert parse_chat(body(stop=["a", "", "b"]), "demo").ask(LIMITS).sampling.stop == ("a", "b")
+
+
+def test_options_are_handed_on() -> None:
+    assert parse_chat(body(options={"format": True}), "demo").ask(LIMITS).options == {"format": True}
+    assert refusal(body(options=[])).param == "options"
 
 
 def test_a_stream_and_its_usage() -> None:
@@ -138,6 +144,25 @@ def test_another_model() -> None:
 )
 def test_a_broken_body(data: bytes) -> None:
     assert refusal(data).status == 400
+
+
+@pytest.mark.parametrize("content", [b"[0,0,0,0]", b'[{"role":"user","content":[0,0,0,0]}]'])
+def test_a_body_full_of_faults_costs_no_more_than_its_first(content: bytes) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ChatRequest.model_validate_json(b'{"model":"demo","messages":' + content + b"}")
+    assert refused.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "x" * 10_000},
+        {"x" * 10_000: 1},
+        {"messages": [{"role": "user", "content": [{"type": "x" * 10_000}]}]},
+    ],
+)
+def test_a_refusal_quotes_little(changes: dict[str, Any]) -> None:
+    assert len(json.dumps(refusal(body(**changes)).body())) < 2000
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5))

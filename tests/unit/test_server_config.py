@@ -1,8 +1,6 @@
-from pathlib import Path
-
 import pytest
 
-from orchestrator.server.config import Config, Recipe, parse
+from orchestrator.server.config import Config, parse
 
 NEEDED = ["--served-name", "demo", "--family", "qwen2-vl"]
 
@@ -21,14 +19,13 @@ def test_a_model_of_the_hub_with_every_option() -> None:
     argv += ["--device", "cuda", "--dtype", "float16", "--quantisation", "int8", "--max-model-len", "100"]
     argv += ["--gpu-memory-bytes", "5000000000"]
     argv += ["--max-images", "2", "--max-pixels", "300", "--max-queue", "4", "--trust-remote-code"]
-    argv += ["--request-seconds", "9", "--require-api-key"]
-    argv += ["--stop", "<|end|>", "--stop=-x", "--weights", "/elsewhere"]
+    argv += ["--request-seconds", "9", "--require-api-key", "--allow-image-urls"]
+    argv += ["--stop", "<|end|>", "--stop=-x"]
     assert parse(argv) == Config(
         family="qwen2-vl",
         served_name="demo",
         model="Qwen/Qwen2-VL-2B-Instruct",
         revision="abc",
-        weights=Path("/elsewhere"),
         host="0.0.0.0",
         port=81,
         device="cuda",
@@ -38,6 +35,7 @@ def test_a_model_of_the_hub_with_every_option() -> None:
         max_model_len=100,
         max_images=2,
         max_pixels=300,
+        allow_image_urls=True,
         max_queue=4,
         request_seconds=9,
         require_api_key=True,
@@ -46,18 +44,24 @@ def test_a_model_of_the_hub_with_every_option() -> None:
     )
 
 
-def test_a_recipe_takes_the_place_of_a_model() -> None:
-    config = parse([*NEEDED, "--recipe", "qwen2-vl-tiny", "--seed", "7"])
-    assert config.recipe == Recipe("qwen2-vl-tiny", 7)
-    assert config.model is None
+def test_images_are_fetched_only_where_that_is_asked_for() -> None:
+    argv = [*NEEDED, "--model", "x"]
+    assert not parse(argv).allow_image_urls
+    assert not parse([*argv, "--no-allow-image-urls"]).allow_image_urls
+
+
+def test_builtin_weights_take_the_place_of_a_model() -> None:
+    config = parse([*NEEDED, "--builtin", "demo"])
+    assert (config.builtin, config.model) == ("demo", None)
 
 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (NEEDED, "needs --model or --recipe"),
+        (NEEDED, "needs one of --model and --builtin"),
+        ([*NEEDED, "--model", "m", "--builtin", "demo"], "needs one of --model and --builtin"),
         (["--served-name", "x", "--family", "nope", "--model", "m"], "family 'nope' is not supported by this image"),
-        ([*NEEDED, "--recipe", "nope"], "no recipe 'nope'; there are: qwen2-vl-tiny"),
+        ([*NEEDED, "--builtin", "nope"], "no built-in weights 'nope'; there are: demo"),
         ([*NEEDED, "--model", "m", "--port", "0"], "must be from 1 to 65535, got 0"),
         ([*NEEDED, "--model", "m", "--port", "x"], "invalid whole number value: 'x'"),
         ([*NEEDED, "--model", "m", "--dtype", "int4"], "invalid choice: 'int4'"),

@@ -1,10 +1,10 @@
 import pytest
 
-from orchestrator.server.metrics import Histogram, Metrics, Record, outcome_of
+from orchestrator.server.metrics import Histogram, Metrics, Record, State, outcome_of
 
 
 def page(metrics: Metrics) -> list[str]:
-    return metrics.text(waiting=2, running=1, memory_bytes=4096).splitlines()
+    return metrics.text(State(waiting=2, running=1, steps=3, stepped=7, memory_bytes=4096)).splitlines()
 
 
 def test_buckets_are_cumulative_and_a_bound_belongs_to_its_bucket() -> None:

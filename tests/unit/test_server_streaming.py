@@ -65,6 +65,19 @@ def test_a_character_waits_for_its_last_byte() -> None:
     assert [made.push([byte]) for byte in "€".encode()] == ["", "", "€"]
 
 
+@given(LETTERS)
+def test_decoders_that_write_a_mark_for_each_byte_are_waited_for_too(text: str) -> None:
+    def by_bytes(tokens: list[int]) -> str:
+        """As tokenizers with byte fallback: one broken end spoils all the bytes before it."""
+        try:
+            return bytes(tokens).decode()
+        except UnicodeDecodeError:
+            return "\ufffd" * len(tokens)
+
+    made = TextStream(by_bytes, [])
+    assert "".join(made.push([byte]) for byte in text.encode()) == text
+
+
 def test_the_beginning_of_a_stop_string_is_held_back() -> None:
     assert held_back("xab", ["abc", "bd"]) == 2
     assert held_back("xb", ["abc", "bd"]) == 1

@@ -23,6 +23,8 @@ WANT = Desired(
     port=25000,
     gpus=(),
     volumes=("cache", "weights"),
+    address="127.0.0.1",
+    key_file="",
 )
 IMAGES = {"an-image:1": Image("sha256:1", "source-1")}
 
@@ -65,6 +67,8 @@ def test_everything_there() -> None:
         ({"image": "an-image:2"}, "image changed: an-image:1 -> an-image:2"),
         ({"gpus": ("GPU-b",)}, "GPU changed: CPU -> GPU-b"),
         ({"port": 25001}, "port changed: 25000 -> 25001"),
+        ({"address": "0.0.0.0", "key_file": "/k"}, "address changed: 127.0.0.1 -> 0.0.0.0"),
+        ({"key_file": "/k", "command": ("run",)}, "API key: callers need one now"),
         ({"command": ("run", "--port", "8001")}, "command changed: --port 8000 -> 8001"),
         ({"command": ("run", "--port", "8000", "--fast")}, "command changed: nothing -> --fast"),
         ({"command": ("run",)}, "command changed: --port -> nothing"),
@@ -77,6 +81,19 @@ def test_a_change_replaces_and_says_what_changed(changes: dict[str, Any], cause:
     assert only(container("phi"), want=want, images=images) == Step(
         "replace", "phi-transformers", cause, "id-phi-transformers"
     )
+
+
+def test_a_key_that_is_no_longer_asked_for_replaces() -> None:
+    step = only(replace(container("phi"), key_file="/k"), want=replace(WANT, digest="e" * 64))
+    assert (step.kind, step.cause) == ("replace", "API key: callers need none any more")
+
+
+def test_another_file_with_the_key_replaces_although_the_document_is_the_same() -> None:
+    """The document holds no path; Docker mounted the one that was named then."""
+    have = replace(container("phi"), key_file="/old")
+    step = only(have, want=replace(WANT, key_file="/new"))
+    assert (step.kind, step.cause) == ("replace", "API key file changed: /old -> /new")
+    assert only(have, want=replace(WANT, key_file="/old")).kind == "keep"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,16 @@ DEFAULT_STATE = "/run/orchestrator/gate.json"
 _TIMEOUT_S = 3.0
 _ONGOING = ("queued", "waiting-memory", "starting")
 _SHOWN = ("schema", "phase", "since", "restarts", "reason", "detail", "exit_code")
+_UNKNOWN: dict[str, object] = {
+    "schema": 1,
+    "phase": "starting",
+    "since": 0,
+    "restarts": 0,
+    "reason": "",
+    "detail": "",
+    "exit_code": None,
+}
+_USAGE = "usage: gate health [--state FILE] [--port P]"
 
 
 def probe(port: int, timeout_s: float = _TIMEOUT_S) -> int:
@@ -55,15 +65,7 @@ def read_state(path: str) -> dict[str, object]:
         why = f"The gate can't show its state: {folder} is missing or not writable."[:200] if lost else ""
     except (OSError, ValueError) as error:
         why = f"The gate's state can't be read: {error}"[:200]
-    return {
-        "schema": 1,
-        "phase": "starting",
-        "since": 0,
-        "restarts": 0,
-        "reason": why,
-        "detail": "",
-        "exit_code": None,
-    }
+    return {**_UNKNOWN, "reason": why}
 
 
 def judge(state: dict[str, object], now: float, status: int | None) -> tuple[dict[str, object], int]:
@@ -73,22 +75,39 @@ def judge(state: dict[str, object], now: float, status: int | None) -> tuple[dic
         return shown, 0
     if state["phase"] == "ready":
         shown["phase"] = "unresponsive"
-        shown["detail"] = (
-            f"GET /health gave {status}" if status else f"GET /health: no answer within {_TIMEOUT_S:.0f} s"
-        )
+        shown["detail"] = _told(status)
     elif state["phase"] in _ONGOING and state["since"]:
         waited = f"for {max(0, int(now - float(str(state['since']))))} s"
         shown["detail"] = f"{state['detail']}; {waited}" if state.get("detail") else waited
     return shown, 1
 
 
+def alone(status: int) -> tuple[dict[str, object], int]:
+    """The same for an engine without a gate, of which nothing is known but its answer."""
+    if status == 200:
+        return {**_UNKNOWN, "phase": "ready"}, 0
+    return {**_UNKNOWN, "detail": _told(status)}, 1
+
+
+def _told(status: int | None) -> str:
+    return f"GET /health gave {status}" if status else f"GET /health: no answer within {_TIMEOUT_S:.0f} s"
+
+
 def main(argv: list[str]) -> int:
-    """``health [--state FILE]``; exit code 0 ready and answering, 1 not, 2 wrong arguments."""
-    if argv and (len(argv) != 2 or argv[0] != "--state"):
-        print("usage: gate health [--state FILE]", file=sys.stderr)
+    """``health [--state FILE] [--port P]``; exit code 0 ready and answering, 1 not, 2 wrong arguments.
+
+    With a port, and no state file, it is taken that no gate runs: the engine itself is asked.
+    """
+    given = dict(zip(argv[::2], argv[1::2], strict=False))
+    path, port = given.pop("--state", DEFAULT_STATE), given.pop("--port", "0")
+    if given or len(argv) % 2 or not port.isdecimal():
+        print(_USAGE, file=sys.stderr)
         return 2
-    state = read_state(argv[1] if argv else DEFAULT_STATE)
-    status = probe(int(str(state["port"]))) if state["phase"] == "ready" else None
-    shown, code = judge(state, time.time(), status)
+    if int(port) and not os.path.exists(path):  # noqa: PTH110  # importing pathlib would be felt
+        shown, code = alone(probe(int(port)))
+    else:
+        state = read_state(path)
+        status = probe(int(str(state["port"]))) if state["phase"] == "ready" else None
+        shown, code = judge(state, time.time(), status)
     print(json.dumps(shown))
     return code

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# The kernel refuses one environment entry above 128 KiB; no token comes near this.
-_LIMIT_BYTES = 64 * 1024
+# No key or token comes near this; the kernel refuses one environment entry above 128 KiB.
+_LIMIT_BYTES = 4096
 
 
 class SecretError(Exception):
@@ -17,27 +17,24 @@ class SecretError(Exception):
 def with_secrets(environment: Mapping[str, str], files: Iterable[tuple[str, Path]]) -> dict[str, str]:
     """The environment with each variable set to its file's text, stripped.
 
-    A file without text unsets the variable: an empty token makes the hub refuse even public models. Raises
-    SecretError when a file is missing or unreadable.
+    Raises SecretError when a file is missing, unreadable, empty, or anything but one word of visible ASCII. An engine
+    without its key would serve everybody; an empty token makes the hub refuse even public models.
     """
-    full = dict(environment)
-    for name, path in files:
-        full.pop(name, None)
-        text = _read(name, path)
-        if text:
-            full[name] = text
-    return full
+    return {**environment, **{name: _read(name, path) for name, path in files}}
 
 
 def _read(name: str, path: Path) -> str:
     try:
         with path.open("rb") as file:
-            raw = file.read(_LIMIT_BYTES + 1)
+            raw = file.read(2 * _LIMIT_BYTES)
     except IsADirectoryError as error:
         hint = "is a folder; Docker makes one when the file on the host is missing"
         raise SecretError(f"The secret file of {name}, {path}, {hint}.") from error
     except OSError as error:
         raise SecretError(f"The secret file of {name}, {path}, can't be read: {error.strerror}.") from error
-    if len(raw) > _LIMIT_BYTES or b"\0" in raw:
-        raise SecretError(f"The secret file of {name}, {path}, does not hold a secret: too long or binary.")
-    return os.fsdecode(raw.strip())
+    word = raw.strip()
+    if not word:
+        raise SecretError(f"The secret file of {name}, {path}, is empty.")
+    if len(word) > _LIMIT_BYTES or not re.fullmatch(rb"[\x21-\x7e]+", word):
+        raise SecretError(f"The secret file of {name}, {path}, does not hold one word of visible ASCII characters.")
+    return word.decode("ascii")

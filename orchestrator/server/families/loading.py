@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
-from transformers import BitsAndBytesConfig
 
+from .. import quantise
 from ..config import Config
 from ..errors import UnhealableError
 from ..memory import cap
 
 _log = logging.getLogger("server")
+
+#: what ``from_pretrained`` calls the type of the weights, which depends on the version
+_DTYPE = "dtype" if tuple(map(int, transformers.__version__.split(".")[:2])) >= (4, 56) else "torch_dtype"
 
 
 def device_of(config: Config) -> torch.device:
@@ -43,30 +46,29 @@ def check_config(folder: Path, config: Config, *, model_type: str) -> None:
         raise UnhealableError(
             f"family {config.family} serves model_type {model_type}; {folder}/config.json says {found}"
         )
-    context = data.get("text_config", data).get("max_position_embeddings", config.max_model_len)
+    language = data.get("text_config") or data.get("llm_config") or data
+    context = language.get("max_position_embeddings", config.max_model_len)
     if config.max_model_len > context:
         raise UnhealableError(f"--max-model-len {config.max_model_len} is more than the model's context of {context}")
 
 
-def load_model(model_class: Any, folder: Path, config: Config) -> Any:
-    """The model on its device, in eval mode. int8 only where it is asked for.
+def load_model(model_class: Any, folder: Path, config: Config, /, **options: Any) -> Any:
+    """The model on its device, in eval mode, quantised where that is asked for.
 
+    ``model_class``: a class of transformers, an auto class too. ``options`` go to its ``from_pretrained``, such as the
+    implementation of attention.
     Raises ``UnhealableError`` where files are missing, broken or do not hold every weight. What the machine
     may get over (no GPU in sight, no memory, an I/O error) comes as it is.
     """
     device = device_of(config)
+    quantised = config.quantisation != "none"
+    if quantised:
+        quantise.check(config)
     if device.type == "cuda" and config.gpu_memory_bytes is not None:
         share = cap(torch.cuda, config.gpu_memory_bytes)
         _log.info("may take %.2f GiB of the GPU, %.1f%% of it", config.gpu_memory_bytes / (1 << 30), 100 * share)
-    options: dict[str, Any] = {
-        "dtype": getattr(torch, config.dtype),
-        "trust_remote_code": config.trust_remote_code,
-    }
-    if config.quantisation == "int8":
-        if find_spec("bitsandbytes") is None:
-            raise UnhealableError("--quantisation int8 needs bitsandbytes, which this image does not hold")
-        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
-    if device.type == "cuda" or config.quantisation == "int8":
+    options |= {_DTYPE: getattr(torch, config.dtype), "trust_remote_code": config.trust_remote_code}
+    if device.type == "cuda" and not quantised:
         options["device_map"] = {"": device}
     _log.info("loading weights: %s, %s on %s", folder, config.dtype, device)
     began = time.monotonic()
@@ -84,7 +86,12 @@ def load_model(model_class: Any, folder: Path, config: Config) -> Any:
     if missing:
         # transformers would fill them with random numbers and serve nonsense.
         raise UnhealableError(f"{folder} lacks {len(missing)} weights of the model, the first is {missing[0]}")
-    model = model.eval() if "device_map" in options else model.to(device).eval()
+    if quantised:
+        quantise.convert(model, device, config)
+    # Converted layers too: those of bitsandbytes multiply in 16 bit on the CPU while they believe to be trained.
+    model.eval()
+    if "device_map" not in options:
+        model.to(device)
     _log.info("weights loaded in %.1f s", time.monotonic() - began)
     return model
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 import torch
@@ -18,33 +18,33 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from ..config import Config
 from ..conversation import Turn
 from ..errors import ApiError, UnhealableError
+from .base import CausalAdapter, Encoded
 from .loading import check_config, load_model, one_line
+from .options import no_options
+from .qwen_images import check_shapes
 
 IMAGE_MARK = "<|image_pad|>"
-#: The image processor refuses longer strips.
-MAX_ASPECT_RATIO = 200
 
 
-class Qwen2VL:
+class Qwen2VL(CausalAdapter):
     """A loaded Qwen2-VL model."""
 
+    padding: ClassVar[Mapping[str, int]] = {**CausalAdapter.padding, "mm_token_type_ids": 0}
+
     def __init__(self, model: Any, tokenizer: Any, image_processor: Any) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
+        super().__init__(model, tokenizer)
         self._image_processor = image_processor
         self._image_token = tokenizer.convert_tokens_to_ids(IMAGE_MARK)
 
-    def encode(self, turns: Sequence[Turn]) -> Mapping[str, Any]:
-        """The arguments of ``generate``; images are scaled by the image processor's own limits."""
+    def encode(self, turns: Sequence[Turn], options: Mapping[str, Any]) -> Encoded:
+        """A request for the model; images are scaled by the image processor's own limits. It has no options."""
+        no_options(options)
         text = self._prompt(turns)
-        images = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
+        images = [image for turn in turns for image in turn.images]
         pieces = text.split(IMAGE_MARK)
         if len(pieces) != len(images) + 1:
             raise ApiError(f"the text must not hold the model's own mark {IMAGE_MARK}", param="messages")
-        for image in images:
-            if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
-                message = f"an image may be at most {MAX_ASPECT_RATIO} times as long as wide, got {image.size}"
-                raise ApiError(message, param="messages", code="invalid_image")
+        check_shapes(images)
         vision: dict[str, torch.Tensor] = {}
         if images:
             vision = dict(self._image_processor(images=images, return_tensors="pt"))
@@ -55,7 +55,17 @@ class Qwen2VL:
         inputs = dict(self.tokenizer(text, add_special_tokens=False, return_tensors="pt"))
         # Which tokens are images: the model gives them positions in two dimensions.
         inputs["mm_token_type_ids"] = (inputs["input_ids"] == self._image_token).int()
-        return {name: tensor.to(self.model.device) for name, tensor in (inputs | vision).items()}
+        return Encoded(inputs | vision, len(images))
+
+    def places(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
+        """Images have places in two dimensions, and move the text behind them on by less than their tokens."""
+        names = ("input_ids", "mm_token_type_ids", "image_grid_thw", "attention_mask")
+        places, moved = self.model.model.get_rope_index(**{name: inputs.get(name) for name in names})
+        return places, (inputs["attention_mask"].sum(-1) + moved[:, 0]).tolist()
+
+    def spread(self, positions: torch.Tensor) -> torch.Tensor:
+        """Time, height and width are the same for text."""
+        return positions[None].expand(3, -1, -1)
 
     def _prompt(self, turns: Sequence[Turn]) -> str:
         messages = [

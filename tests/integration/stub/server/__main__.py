@@ -35,13 +35,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command line of the real server."""
     parser = argparse.ArgumentParser(prog="server", allow_abbrev=False)
     parser.add_argument("--served-name", required=True)
-    for name in ("--model", "--revision", "--recipe", "--seed", "--family", "--device", "--dtype", "--quantisation"):
+    for name in ("--model", "--revision", "--builtin", "--family", "--device", "--dtype"):
         parser.add_argument(name)
-    for name in ("--max-model-len", "--max-images", "--max-pixels", "--gpu-memory-bytes"):
+    for name in ("--quantisation", "--quantiser"):
+        parser.add_argument(name)
+    for name in ("--max-model-len", "--max-images", "--max-pixels", "--max-tiles", "--gpu-memory-bytes"):
         parser.add_argument(name, type=int)
+    for name in ("--max-num-seqs", "--images-at-once"):
+        parser.add_argument(name, type=int)
+    parser.add_argument("--keep-16bit", action="append", default=[])
     parser.add_argument("--host", default="0.0.0.0")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--trust-remote-code", action="store_true")
+    parser.add_argument("--require-api-key", action="store_true")
     parser.add_argument("--stop", action="append", default=[])
     return parser.parse_args(argv)
 
@@ -118,10 +124,21 @@ def answer(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves one model under ``served_name``, which main() sets."""
+    """Serves one model under ``served_name``, which main() sets, to those who have ``key``, "" for all."""
 
     protocol_version = "HTTP/1.1"
     served_name = ""
+    key = ""
+
+    def parse_request(self) -> bool:
+        """Refuses what has not the key, after the base class has read the headers."""
+        if not super().parse_request():
+            return False
+        if not self.key or self.path == "/health" or self.headers["Authorization"] == f"Bearer {self.key}":
+            return True
+        self.close_connection = True
+        self.refuse(401, "an API key is needed")
+        return False
 
     def reply(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
@@ -162,6 +179,9 @@ def main() -> None:
     """Load, then serve until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     arguments = parse(sys.argv[1:])
+    Handler.key = os.environ.pop("ORCHESTRATOR_API_KEY", "")
+    if arguments.require_api_key and not Handler.key:
+        sys.exit(2)
     print("loading weights", flush=True)
     load()
     if code := os.environ.get("STUB_EXIT"):
