@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -111,13 +112,29 @@ def old_image(image_of: Callable[[str], str]) -> str:
     return image_of(OLDER)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def sweep_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Remove what a module's own fixtures made: one module's volumes must not change another's plans."""
+    tests = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    if any("engine" in getattr(item, "fixturenames", ()) for item in tests):
+        with swept(request.getfixturevalue("engine")):
+            yield
+    else:
+        yield
+
+
 @pytest.fixture(autouse=True)
 def sweep(request: pytest.FixtureRequest) -> Iterator[None]:
     """Remove the containers, networks and volumes that the test made."""
-    if "engine" not in request.fixturenames:
+    if "engine" in request.fixturenames:
+        with swept(request.getfixturevalue("engine")):
+            yield
+    else:
         yield
-        return
-    engine: Engine = request.getfixturevalue("engine")
+
+
+@contextmanager
+def swept(engine: Engine) -> Iterator[None]:
     before = engine.objects()
     yield
     engine.remove(engine.objects() - before)
