@@ -13,8 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from orchestrator.gate.signs import Signs
 
 GATE = Path(__file__).parents[2] / "orchestrator" / "gate"
 DEADLINE_S = 15.0
@@ -499,7 +502,7 @@ def test_health_in_every_phase(host: Host) -> None:
     gate.wait_for("ready")
     told, code = gate.health()
     assert (told["phase"], told["reason"], told["exit_code"], code) == ("ready", "", None, 0)
-    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code"]
+    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress"]
     (host.folder / "status").write_text("503")
     told, code = gate.health()
     assert (told["phase"], told["detail"], code) == ("unresponsive", "GET /health gave 503", 1)
@@ -553,6 +556,71 @@ def test_health_imports_neither_argparse_nor_subprocess(tmp_path: Path) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert {"json", "socket"} <= loaded
     assert not loaded & {"argparse", "subprocess", "http.client", "dataclasses", "pathlib", "gate.core"}
+
+
+# --- how far a start is
+
+
+def test_the_phases_of_a_start_in_the_health_check_and_the_log(host: Host) -> None:
+    hold, weights = host.folder / "hold", host.folder / "models--a--b"
+    hold.touch()
+    line = "2026-11-29 18:07:01,120 INFO server: loading weights: /demo, float32 on cpu\n"
+    gate = host.gate("m", "--weights", str(weights), "--weights-bytes", "9000", hold=hold, say=line)
+
+    def progress() -> dict[str, Any]:
+        found = gate.health()[0]["progress"]
+        assert isinstance(found, dict)
+        return found
+
+    gate.wait_for("starting")
+    until(lambda: progress()["phase"] == "load", progress)
+    assert (progress()["text"], progress()["total"]) == ("begins", 9000)
+    (weights / "blobs").mkdir(parents=True)
+    (weights / "blobs" / "x.incomplete").write_bytes(b"x" * 5000)
+    until(lambda: progress()["phase"] == "weights", progress)
+    assert progress()["bytes"] == 5000
+    assert abs(progress()["moved"] - time.time()) < 5
+    hold.unlink()
+    gate.wait_for("ready")
+    assert gate.health()[0]["progress"] is None
+    said = [line for line in gate.err.read_text().splitlines() if line.startswith("gate: starting: ")]
+    assert said[1:] == ["gate: starting: boot", "gate: starting: load", "gate: starting: weights"]
+
+
+def test_a_hung_engine_makes_no_progress_and_a_silent_one_at_work_does(host: Host) -> None:
+    busy = "import time\nwhile True: pass"
+    hung = host.gate("hung", never=1)
+    working = host.gate("working", engine=[sys.executable, "-S", "-I", "-c", busy])
+
+    def moved(gate: Gate) -> float:
+        found = gate.shown().get("progress")
+        return float(found["moved"]) if isinstance(found, dict) else 0.0
+
+    until(lambda: 0 < moved(hung) <= moved(working) - 3, lambda: (hung.shown(), working.shown()))
+
+
+def test_what_is_on_the_disk_is_counted_and_old_parts_are_no_download(tmp_path: Path) -> None:
+    signs = Signs(session=0, weights=tmp_path)
+    assert (signs.look().bytes, signs.look().downloading) == (0, False), "no folder yet"
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "a").write_bytes(b"x" * 5000)
+    part = tmp_path / "blobs" / "b.incomplete"
+    part.write_bytes(b"x" * 3000)
+    assert (signs.look().bytes, signs.look().downloading) == (8000, True)
+    os.utime(part, (1, 1))
+    assert (signs.look().bytes, signs.look().downloading) == (8000, False)
+    with part.open("r+b") as file:
+        file.truncate(10**9)
+    assert (signs.look().bytes or 0) < 10**6, "a file that is long beforehand is not there yet"
+    assert Signs(session=0, weights=None).look().bytes is None
+
+
+def test_the_work_of_this_very_session_is_seen() -> None:
+    signs = Signs(os.getsid(0), None)
+    before, until = signs.look(), time.process_time() + 0.1
+    while time.process_time() < until:
+        pass
+    assert signs.look().cpu > before.cpu
 
 
 # --- it has to run on the Python of any image

@@ -7,12 +7,12 @@ import pytest
 from orchestrator.gate import command, health
 from orchestrator.gate.core import Policy
 
-SHOWN = ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code"]
+SHOWN = ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress"]
 
 
 def state(phase: str, detail: str = "") -> dict[str, object]:
     told = {"schema": 1, "phase": phase, "since": 100, "restarts": 1, "reason": "", "detail": detail}
-    return {**told, "exit_code": None, "port": 8000}
+    return {**told, "exit_code": None, "progress": None, "port": 8000}
 
 
 def test_ready_and_answering_is_the_only_success() -> None:
