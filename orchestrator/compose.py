@@ -13,6 +13,7 @@ from orchestrator.plan.commands import KEY_VARIABLES, LOCAL_WEIGHTS, PORT, engin
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Desired
 from orchestrator.registry.spec import Engine, ModelSpec, Transformers, Vllm
+from orchestrator.registry.weights import weight_bytes
 from orchestrator.secretfile import API_KEY, GROUP, HF_TOKEN, USER, Secret
 from orchestrator.templating import render
 
@@ -22,6 +23,8 @@ VOLUMES = (
     ("orchestrator-cache", "/cache"),
     ("orchestrator-locks", "/locks"),
 )
+#: the hub's folder on the volume of weights
+HF_HOME = "/weights/hub"
 #: user and group of every container
 OWNER = f"{USER}:{GROUP}"
 FLEET_FILE = "compose.yaml"
@@ -108,7 +111,7 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
     engine = spec.engine(placement.engine)
     assert engine is not None  # noqa: S101 (a placement names an engine of the spec)
     image = image_of(engine, placement.device)
-    command = (*_gate(placement), "--", *engine_command(spec, placement))
+    command = (*_gate(spec, placement), "--", *engine_command(spec, placement))
     token = spec.source.gated and not spec.source.path
     secrets = (*((HF_TOKEN,) if token else ()), *((API_KEY,) if placement.key else ()))
     values: dict[str, object] = {
@@ -164,18 +167,31 @@ def _service(values: Mapping[str, object], placement: Placement, template: str) 
     return text(digest), digest
 
 
-def _gate(placement: Placement) -> tuple[str, ...]:
+def _gate(spec: ModelSpec, placement: Placement) -> tuple[str, ...]:
     gpus = tuple(word for gpu in placement.gpus for word in ("--gpu", gpu))
     claim = ("--claim-mib", str(placement.claim.mib)) if placement.gpus else ()
     key = ("--secret", f"{KEY_VARIABLES[placement.engine]}={API_KEY.mount}") if placement.key else ()
-    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *key)
+    cached = hub_folder(spec)
+    weights = ("--weights", cached, "--weights-bytes", str(download_bytes(spec))) if cached else ()
+    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *weights, *key)
+
+
+def hub_folder(spec: ModelSpec) -> str:
+    """Where the hub's cache keeps the model's repository, inside its container; "" for weights from elsewhere."""
+    fetched = spec.source.repository and not spec.source.path
+    return f"{HF_HOME}/hub/models--{(spec.source.repository or '').replace('/', '--')}" if fetched else ""
+
+
+def download_bytes(spec: ModelSpec) -> int:
+    """About what the hub sends: checkpoints hold 16 bits a weight; tokenizers and code are small beside them."""
+    return weight_bytes(spec.parameters, "16bit")
 
 
 def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
     """Caches on the volumes, telemetry off, then the entry's own, which win."""
     return {
         "DO_NOT_TRACK": "1",
-        "HF_HOME": "/weights/hub",
+        "HF_HOME": HF_HOME,
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_MODULES_CACHE": "/cache/modules",
         "HOME": "/cache/home",

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 
 from orchestrator.compose import OWNER, ComposeDocument, Image
 from orchestrator.errors import OrchestratorError
-from orchestrator.observation import Container
+from orchestrator.pace import Pace
 from orchestrator.plan.steps import Plan, Step
-from orchestrator.ports import Event, World
+from orchestrator.ports import Advance, Event, World
 
 #: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
 GRACE = 30
-#: seconds between two looks at a start: a part of the time waited so far, so that a quick one is noticed quickly
-_SOONEST, _LATEST, _PART = 0.1, 0.5, 0.02
 #: containers that are stopped or started at the same time
 _AT_ONCE = 8
 
@@ -33,16 +31,31 @@ class Work:
     files: Mapping[str, str]
 
 
-def apply(work: Work, world: World) -> Iterator[Event]:
-    """Images, volumes, files, then one Compose call for everything new, and restarts. Raises what a step raises."""
-    images = {d.image.reference: d.image for d in work.documents.values()}
-    for step in work.plan.of("build", "pull"):
-        yield from _image(step, images, world)
-    yield from _volumes(work, world)
+def apply(work: Work, world: World, timeout: float | None = None) -> Iterator[Event]:
+    """Images, volumes, files, then one Compose call for everything new, and restarts. Raises what a step raises.
+
+    ``timeout``: seconds for the images, after which nothing has been started and nothing will be.
+    """
+    yield from prepare(work, world, timeout)
     world.workspace.write(work.plan.project, dict(work.files))
     yield from _together(work.plan.of("remove"), world)
     yield from _compose(work, world)
     yield from _together(work.plan.of("start", "restart"), world)
+
+
+def prepare(work: Work, world: World, timeout: float | None = None) -> Iterator[Event]:
+    """Images and volumes alone."""
+    images = {d.image.reference: d.image for d in work.documents.values()}
+    begun = world.clock.now()
+    for step in work.plan.of("build", "pull"):
+        for event in _image(step, images, world):
+            yield event
+            if timeout is not None and world.clock.now() - begun >= timeout and event.kind == "progress":
+                raise OrchestratorError(
+                    f"{step.subject} is not there after {timeout:g} s; nothing was started",
+                    hint="run it again: what was done is kept, and 'orchestrator pull' does it ahead of time",
+                )
+    yield from _volumes(work, world)
 
 
 def remove(plan: Plan, world: World) -> Iterator[Event]:
@@ -58,12 +71,20 @@ def control(plan: Plan, world: World) -> Iterator[Event]:
 
 
 def _image(step: Step, images: Mapping[str, Image], world: World) -> Iterator[Event]:
-    begun = world.clock.now()
+    begun, pace = world.clock.now(), Pace()
     yield Event("start", step.subject, f"{step.kind}: {step.cause}")
-    lines = world.builder.build(images[step.subject]) if step.kind == "build" else world.actor.pull(step.subject)
-    for line in lines:
-        yield Event("output", step.subject, line, world.clock.now() - begun)
+    told = world.builder.build(images[step.subject]) if step.kind == "build" else world.actor.pull(step.subject)
+    for advance in told:
+        now = world.clock.now()
+        yield advanced(step.subject, "image", advance, now - begun, pace.rate(now, advance.done))
     yield Event("done", step.subject, step.kind, world.clock.now() - begun)
+
+
+def advanced(subject: str, phase: str, advance: Advance, seconds: float, rate: float | None) -> Event:
+    """The event of a sign that something goes on."""
+    done, total = advance.done, advance.total
+    share = min(done / total, 1.0) if done is not None and total else None
+    return Event("progress", subject, advance.text, seconds, phase, share, done, total, rate)
 
 
 def _volumes(work: Work, world: World) -> Iterator[Event]:
@@ -132,40 +153,3 @@ def _lifecycle(step: Step, world: World) -> None:
             world.actor.restart(step.target, GRACE)
         case _:
             raise ValueError(f"{step.kind} is not a step of one container")
-
-
-def follow(project: str, services: Sequence[str], world: World, timeout: float | None) -> Iterator[Event]:
-    """Yield every change of phase until each service is ready or has failed, or ``timeout`` seconds are over."""
-    begun = world.clock.now()
-    seen: dict[str, tuple[str, str]] = {}
-    waiting = set(services)
-    while waiting:
-        now = {c.service: c for c in world.docker.observe().project(project)}
-        elapsed = world.clock.now() - begun
-        for service in sorted(waiting):
-            yield from _change(service, now.get(service), seen, elapsed)
-        waiting = {s for s in waiting if (c := now.get(s)) is not None and not c.ready and not c.failed}
-        if waiting and timeout is not None and elapsed >= timeout:
-            for service in sorted(waiting):
-                yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
-            return
-        if waiting:
-            world.clock.sleep(min(max(_SOONEST, _PART * elapsed), _LATEST))
-
-
-def _change(
-    service: str, container: Container | None, seen: dict[str, tuple[str, str]], elapsed: float
-) -> Iterator[Event]:
-    if container is None:
-        yield Event("failed", service, "its container is gone", elapsed)
-        return
-    gate = container.gate
-    words = (container.phase, gate.detail or gate.reason if gate else container.error)
-    if container.ready:
-        yield Event("ready", service, "", elapsed)
-    elif container.failed:
-        reason = (gate.reason if gate else "") or container.error or f"exit code {container.exit_code}"
-        yield Event("failed", service, f"{container.phase}: {reason}", elapsed)
-    elif seen.get(service, ("", ""))[0] != words[0]:
-        yield Event("phase", service, f"{words[0]}{f' ({words[1]})' if words[1] else ''}", elapsed)
-    seen[service] = words

@@ -18,6 +18,26 @@ IMAGE_SOURCE_LABEL = LABEL + "source"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (a name for it)
 
 
+#: what Docker may still show while the engine answers already: the gate's word is as old as the last health check
+_BEFORE_READY = frozenset({"starting", "queued", "waiting-memory", "pausing", "unresponsive"})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a start is: a phase (boot, weights, load or warm-up) and what is known of it; None is not known.
+
+    ``moved``: when anything last went on, in Unix seconds; 0.0 for not known. ``share`` of the phase from 0 to 1.
+    ``done`` and ``total`` are bytes of weights on the disk; the total is about right, so it may be passed.
+    """
+
+    phase: str
+    text: str = ""
+    moved: float = 0.0
+    share: float | None = None
+    done: int | None = None
+    total: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What the start gate inside a container says of itself (its ``health`` line)."""
@@ -26,6 +46,7 @@ class Gate:
     reason: str = ""
     detail: str = ""
     restarts: int = 0
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,8 @@ class Container:
     """Whether Docker publishes it now where ``address`` and ``port`` say: who answers there is this container."""
     key_file: str = ""
     """The file on this host that holds its API key, by its mount; "" where callers need none."""
+    answers: bool | None = None
+    """Whether its engine answered ``GET /health`` with 200 just now; None where it was not asked."""
 
     @property
     def url(self) -> str:
@@ -84,14 +107,27 @@ class Container:
             return "stopped" if self.exit_code in {0, 137, 143} else "dead"
         if self.state != "running":
             return self.state
-        if self.gate is not None:
-            return self.gate.phase
-        return {"healthy": "ready", "unhealthy": "unresponsive"}.get(self.health, "starting")
+        told = {"healthy": "ready", "unhealthy": "unresponsive"}.get(self.health, "starting")
+        said = self.gate.phase if self.gate is not None else told
+        if self.answers and said in _BEFORE_READY:
+            return "ready"
+        return "unresponsive" if self.answers is False and said == "ready" else said
+
+    @property
+    def step(self) -> str:
+        """The phase, and of a start the phase within it as far as the gate has told: boot, weights, load, warm-up."""
+        progress = self.gate.progress if self.gate and self.phase == "starting" else None
+        return progress.phase if progress else self.phase
+
+    @property
+    def askable(self) -> bool:
+        """Whether an engine may answer at its port now, and nobody else could in its place."""
+        return self.state == "running" and self.published and not self.failed and self.phase != "stopping"
 
     @property
     def ready(self) -> bool:
-        """Whether it serves: healthy for Docker and ready by the gate's own word."""
-        return self.phase == "ready" and self.health == "healthy"
+        """Whether it serves: by its own answer, and where it was not asked by the gate's word and Docker's."""
+        return self.phase == "ready" and (self.health == "healthy" if self.answers is None else self.answers)
 
     @property
     def failed(self) -> bool:

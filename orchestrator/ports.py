@@ -17,20 +17,47 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
     from orchestrator.registry.loader import Registry
     from orchestrator.secretfile import Secret, StoredFile
 
+#: seconds for one answer; a CPU is slow
+PATIENCE = 600.0
 #: seconds to wait for another orchestrator that is changing this host
 LOCK_PATIENCE = 900.0
 
-EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "wait"]
+EventKind = Literal["start", "progress", "done", "phase", "ready", "late", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an image, a volume or a service. ``seconds`` since its step or start began."""
+    """Something that happened to an image, a volume, weights or a service. ``seconds`` since its step or start began.
+
+    Of ``phase`` and ``progress``, None where it is not known: the ``share`` of the phase from 0 to 1, bytes ``done`` of
+    ``total`` (about right), and the ``rate`` in bytes a second. ``late`` is what is waited for no longer, and goes on.
+    """
 
     kind: EventKind
     subject: str
     text: str = ""
     seconds: float = 0.0
+    phase: str = ""
+    share: float | None = None
+    done: int | None = None
+    total: int | None = None
+    rate: float | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left, at this rate."""
+        if self.done is None or self.total is None or not self.rate:
+            return None
+        return max(0, self.total - self.done) / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """A sign that a pull, a build or a download goes on: a line, and bytes as far as they are known."""
+
+    text: str = ""
+    done: int | None = None
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +101,8 @@ class DockerReader(Protocol):
 class DockerActor(Protocol):
     """Changes what Compose can't, or not precisely: by container id, so that nothing foreign is ever touched."""
 
-    def pull(self, reference: str) -> Iterator[str]:
-        """Pull an image; yields lines of progress."""
+    def pull(self, reference: str) -> Iterator[Advance]:
+        """Pull an image. OrchestratorError when it fails or stands still."""
 
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a container of ``image``."""
@@ -118,8 +145,8 @@ class ImageBuilder(Protocol):
     def source(self, image: Image) -> str:
         """Digest of everything that an image would be built from now; "" where this version can't build it."""
 
-    def build(self, image: Image) -> Iterator[str]:
-        """Build and tag it; yields lines of progress. OrchestratorError with the end of the log when it fails."""
+    def build(self, image: Image) -> Iterator[Advance]:
+        """Build and tag it. OrchestratorError with the end of the log when it fails or stands still."""
 
     def buildable(self) -> tuple[Image, ...]:
         """The images that this version can build, sorted by reference."""
@@ -141,8 +168,15 @@ class ModelClient(Protocol):
     def served(self, at: Endpoint) -> tuple[str, ...]:
         """Names that the server says it serves; () while it can't be reached. OrchestratorError if it wants a key."""
 
-    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> str:
-        """The answer's text; OrchestratorError with what the server said."""
+    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE) -> str:
+        """The answer's text; OrchestratorError with what the server said, or after ``patience`` seconds."""
+
+
+class Pulse(Protocol):
+    """Whether engines are alive, quickly: it is asked many times a second, and by ``status``."""
+
+    def beating(self, urls: Sequence[str], patience: float) -> frozenset[str]:
+        """Those of these base URLs where ``GET /health`` answers 200 within ``patience`` seconds."""
 
 
 class Clock(Protocol):
@@ -243,6 +277,10 @@ class World(Protocol):
     @property
     def models(self) -> ModelClient:
         """Talks to models."""
+
+    @property
+    def pulse(self) -> Pulse:
+        """Whether engines are alive."""
 
     @property
     def clock(self) -> Clock:

@@ -22,7 +22,7 @@ from orchestrator.evidence import Fingerprint, Measurement, Use
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
 from orchestrator.observation import Image as LocalImage
-from orchestrator.ports import DockerVersion, Endpoint, Library, World
+from orchestrator.ports import PATIENCE, Advance, DockerVersion, Endpoint, Library, World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import API_KEY, Secret, StoredFile
@@ -141,8 +141,8 @@ class FakeActor:
         if verb in self.fails:
             raise self.fails[verb]
 
-    def pull(self, reference: str) -> Iterator[str]:
-        yield "layer: Downloading"
+    def pull(self, reference: str) -> Iterator[Advance]:
+        yield Advance("layer: Downloading", 5, 10)
         self._do("pull", reference)
         self.docker.images[reference] = LocalImage(f"sha256:{reference}")
 
@@ -260,9 +260,9 @@ class FakeBuilder:
     def source(self, image: Image) -> str:
         return self.sources.get(f"{image.family}-{image.variant}", "")
 
-    def build(self, image: Image) -> Iterator[str]:
+    def build(self, image: Image) -> Iterator[Advance]:
         self.log.append(f"build {image.reference}")
-        yield "#1 FROM python"
+        yield Advance("#1 FROM python")
         if self.fails is not None:
             raise self.fails
         self.docker.images[image.reference] = LocalImage(
@@ -311,12 +311,26 @@ class FakeModels:
             return self.names
         return tuple(c.model for c in self.docker.containers.values() if c.url == at.base)
 
-    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> str:
+    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE) -> str:
         self.keys.append(at.key)
         self.asked.append((at.base, at.model, prompt, image, max_tokens))
         if self.fails is not None:
             raise self.fails
         return self.answer
+
+
+@dataclass
+class FakePulse:
+    """Pulse: engines are alive where Docker says so, but for those of the models in ``early`` and ``dead``."""
+
+    docker: FakeDocker
+    early: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
+
+    def beating(self, urls: Sequence[str], patience: float) -> frozenset[str]:
+        assert 0 < patience <= 2, "nobody waits longer for a sign of life"
+        alive = [c for c in self.docker.containers.values() if c.ready or c.model in self.early]
+        return frozenset(c.url for c in alive if c.model not in self.dead) & set(urls)
 
 
 @dataclass
@@ -434,6 +448,7 @@ class FakeWorld:
         self.builder = FakeBuilder(self.docker, self.log)
         self.gpus = FakeGpus(tuple(gpus))
         self.models = FakeModels(self.docker)
+        self.pulse = FakePulse(self.docker)
         self.clock = FakeClock()
         self.library: Library = library or FakeLibrary({model.name: model for model in models})
 

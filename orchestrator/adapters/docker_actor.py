@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
 
 import docker
 import docker.errors
@@ -13,6 +14,8 @@ from orchestrator.adapters.docker_socket import no_docker
 from orchestrator.adapters.endpoint import docker_host
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import LABEL
+from orchestrator.pace import stall_limit
+from orchestrator.ports import Advance
 
 _TIMEOUT = 120
 #: label of the containers that prepare volumes; they live for an instant
@@ -32,6 +35,30 @@ def _said(what: str) -> Iterator[None]:
         raise no_docker(error) from error
 
 
+class Layers:
+    """Sums what Docker says of each layer of a pull."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+        self._bytes: dict[str, tuple[int, int]] = {}
+
+    def told(self, message: Mapping[str, Any]) -> Iterator[Advance]:
+        """What is new in a message: a layer's state, or more bytes."""
+        layer, status = message.get("id", ""), message.get("status", "")
+        detail = message.get("progressDetail") or {}
+        if status == "Downloading" and detail.get("total"):
+            self._bytes[layer] = (detail.get("current", 0), detail["total"])
+        elif status in {"Download complete", "Pull complete"} and layer in self._bytes:
+            self._bytes[layer] = (self._bytes[layer][1],) * 2
+        elif self._seen.get(layer) == status:
+            return
+        self._seen[layer] = status
+        known = self._bytes.values()
+        # a layer's size is known only once its download begins, so the total grows, and is told as it is
+        done, total = (sum(n for n, _ in known), sum(n for _, n in known)) if known else (None, None)
+        yield Advance(f"{layer}: {status}" if layer else status, done, total)
+
+
 class SdkActor:
     """The Docker Engine on this machine."""
 
@@ -39,21 +66,28 @@ class SdkActor:
         with _said("can't talk to Docker"):
             self._client = docker.DockerClient(base_url=docker_host(), timeout=_TIMEOUT)
 
-    def pull(self, reference: str) -> Iterator[str]:
-        """Pull an image; yields a line whenever a layer changes its state."""
+    def pull(self, reference: str) -> Iterator[Advance]:
+        """Pull an image; yields whenever a layer changes its state, and bytes of the layers that are known so far."""
         name, _, tag = reference.rpartition(":") if ":" in reference.rpartition("/")[2] else (reference, "", "latest")
-        with _said(f"can't pull {reference}"):
-            seen: dict[str, str] = {}
-            for message in self._client.api.pull(name, tag=tag, stream=True, decode=True):
-                if "error" in message:
-                    raise OrchestratorError(
-                        f"can't pull {reference}: {message['error']}",
-                        hint="check its name, the network and the disk",
-                    )
-                layer, status = message.get("id", ""), message.get("status", "")
-                if seen.get(layer) != status:
-                    seen[layer] = status
-                    yield f"{layer}: {status}" if layer else status
+        limit = stall_limit("image")
+        api = docker.APIClient(base_url=docker_host(), timeout=int(limit))
+        with _said(f"can't pull {reference}"), closing(api):
+            layers = Layers()
+            try:
+                for message in api.pull(name, tag=tag, stream=True, decode=True):
+                    if "error" in message:
+                        raise OrchestratorError(
+                            f"can't pull {reference}: {message['error']}",
+                            hint="check its name, the network and the disk",
+                        )
+                    yield from layers.told(message)
+            except requests.exceptions.RequestException as error:
+                if "timed out" not in str(error).lower():
+                    raise
+                raise OrchestratorError(
+                    f"no progress for {limit:g} s in phase image: {reference}",
+                    hint="check the network, and run it again: layers that are there are kept",
+                ) from error
 
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid)."""

@@ -26,6 +26,7 @@ from orchestrator.observation import (
     Image,
     Observation,
     PortHolder,
+    Progress,
 )
 from orchestrator.ports import DockerVersion
 from orchestrator.secretfile import API_KEY
@@ -215,10 +216,19 @@ def _gate(health: Mapping[str, Any], started: float) -> Gate | None:
             return None
         try:
             said = json.loads(entry.get("Output", ""))
-            return Gate(str(said["phase"]), str(said["reason"]), str(said["detail"]), int(said["restarts"]))
+            words = str(said["phase"]), str(said["reason"]), str(said["detail"])
+            return Gate(*words, int(said["restarts"]), _progress(said.get("progress")))
         except (ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def _progress(said: Mapping[str, Any] | None) -> Progress | None:
+    """Of a start; gates of older versions tell none."""
+    if not said:
+        return None
+    known = said.get("share"), said.get("bytes"), said.get("total")
+    return Progress(str(said["phase"]), str(said["text"]), float(said["moved"]), *known)
 
 
 def _seconds(stamp: str) -> float:

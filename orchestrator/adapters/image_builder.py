@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ from orchestrator.adapters.compose_cli import compose_environment
 from orchestrator.adapters.package import files, templates
 from orchestrator.compose import Image, built_image
 from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.pace import stall_limit
+from orchestrator.ports import Advance
 
 #: a folder of wheels to build from, instead of the package index
 WHEELS_VARIABLE = "ORCHESTRATOR_WHEELS"
@@ -43,8 +46,8 @@ class ComposeBuilder:
         """Digest of Dockerfile, lock, gate and server; "" where there is no lock for the image."""
         return _digest(self._files(image)) if self._lock(image).is_file() else ""
 
-    def build(self, image: Image) -> Iterator[str]:
-        """Build and tag it; yields lines of progress. OrchestratorError with the end of the log when it fails."""
+    def build(self, image: Image) -> Iterator[Advance]:
+        """Build and tag it. OrchestratorError with the end of the log when it fails or stands still."""
         with tempfile.TemporaryDirectory(prefix="orchestrator-build-") as folder:
             context = Path(folder)
             self._fill(context, image)
@@ -135,7 +138,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _run(context: Path, image: Image) -> Iterator[str]:
+def _run(context: Path, image: Image) -> Iterator[Advance]:
     argv = ["docker", "compose", "--file", "build.yaml", "build", "--progress", "plain"]
     environment = {**compose_environment(), "DOCKER_BUILDKIT": "1"}
     tail: deque[str] = deque(maxlen=_TAIL)
@@ -147,17 +150,14 @@ def _run(context: Path, image: Image) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
         )
     except OSError as error:
         raise OrchestratorError(f"can't run docker compose build: {error}") from error
     with process:
-        assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
-        for line in process.stdout:
-            tail.append(line.rstrip())
-            if line.strip():
-                yield line.rstrip()
+        for line in _lines(process, image):
+            tail.append(line)
+            if line:
+                yield Advance(line)
     if process.returncode != 0:
         said = "\n".join(f"  {line}" for line in tail if line)
         raise OrchestratorError(
@@ -165,3 +165,21 @@ def _run(context: Path, image: Image) -> Iterator[str]:
             hint=f"a folder of wheels can be named in {WHEELS_VARIABLE}, an authority for the index in {CA_VARIABLE}; "
             "--verbose shows the whole log",
         )
+
+
+def _lines(process: subprocess.Popen[bytes], image: Image) -> Iterator[str]:
+    """What a build prints, line by line. OrchestratorError, and the build ends, when it prints nothing for too long."""
+    assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
+    limit, rest = stall_limit("image"), b""
+    while True:
+        if not select.select([process.stdout], [], [], limit)[0]:
+            process.kill()
+            raise OrchestratorError(
+                f"no progress for {limit:g} s in phase image: {image.reference}; nothing was started",
+                hint="check the network and the package index, and run it again: steps that are done are kept",
+            )
+        chunk = os.read(process.stdout.fileno(), 65536)
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip() for line in (lines if chunk else [rest]))
+        if not chunk:
+            return

@@ -7,11 +7,10 @@ import base64
 import requests
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.ports import Endpoint
+from orchestrator.ports import PATIENCE, Endpoint
 
-_QUICK = 5.0
-#: seconds for one answer; a CPU is slow
-_PATIENT = 600.0
+#: seconds for the list of models, which is there at once; ``status --probe`` tells a dead engine within 5
+_QUICK = 2.0
 _MEDIA = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -32,8 +31,8 @@ class HttpModels:
         except (requests.RequestException, ValueError, KeyError, TypeError):
             return ()
 
-    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> str:
-        """The answer's text; OrchestratorError with what the server said."""
+    def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE) -> str:
+        """The answer's text; OrchestratorError with what the server said, or after ``patience`` seconds."""
         parts: list[dict[str, object]] = [{"type": "text", "text": prompt}]
         if image is not None:
             parts.insert(
@@ -50,7 +49,13 @@ class HttpModels:
             "temperature": 0,
         }
         try:
-            answer = _send("POST", at, "/v1/chat/completions", _PATIENT, body)
+            answer = _send("POST", at, "/v1/chat/completions", patience, body)
+        except requests.Timeout as error:
+            raise OrchestratorError(
+                f"no answer within {patience:g} s: the engine is hung or has very much to do",
+                where=at.base,
+                hint="see 'orchestrator status' and 'orchestrator logs'",
+            ) from error
         except requests.RequestException as error:
             raise OrchestratorError(
                 f"{at.model} did not answer: {error}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.compose import Image
 from orchestrator.errors import RequestError
+from orchestrator.executor import advanced
 from orchestrator.ports import Event, World
 
 
@@ -44,6 +45,6 @@ def build(world: World, name: str) -> Iterator[Event]:
         raise RequestError(f"there is no image {name!r}", hint=f"known: {', '.join(known)}")
     begun = world.clock.now()
     yield Event("start", name, "build: asked for")
-    for line in world.builder.build(known[name]):
-        yield Event("output", name, line, world.clock.now() - begun)
+    for advance in world.builder.build(known[name]):
+        yield advanced(name, "image", advance, world.clock.now() - begun, None)
     yield Event("done", name, "build", world.clock.now() - begun)

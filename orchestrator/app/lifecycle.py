@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from orchestrator.app.status import containers, endpoint
+from orchestrator.app.status import alive, containers, endpoint
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.executor import control, remove
 from orchestrator.observation import Container
@@ -55,7 +55,7 @@ def logs(world: World, project: str, name: str, *, follow: bool, tail: int | Non
 
 def ask(world: World, project: str, name: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
     """The answer of a running model."""
-    chosen = containers(world, project, [name])
+    chosen = alive(world, containers(world, project, [name]))
     container = next((c for c in chosen if c.ready), None)
     if container is None:
         raise OrchestratorError(

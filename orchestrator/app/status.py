@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container
 from orchestrator.ports import Endpoint, World
 from orchestrator.secretfile import API_KEY, reveal
+
+#: seconds for the answer of an engine that is well, which takes milliseconds, on a busy host
+_PATIENCE = 2.0
 
 
 def containers(world: World, project: str, names: Sequence[str]) -> tuple[Container, ...]:
@@ -24,6 +28,13 @@ def containers(world: World, project: str, names: Sequence[str]) -> tuple[Contai
     return tuple(c for c in found if not names or c.model in names or c.service in names)
 
 
+def alive(world: World, found: Sequence[Container]) -> tuple[Container, ...]:
+    """The same containers, with whether their engines answer now: Docker's word is some seconds old."""
+    asked = [c.url for c in found if c.askable]
+    beating = world.pulse.beating(asked, _PATIENCE)
+    return tuple(replace(c, answers=c.url in beating) if c.askable else c for c in found)
+
+
 def endpoint(world: World, container: Container) -> Endpoint:
     """Where a model is asked, with the key from its container's file; no key goes where the container isn't."""
     if not container.key_file:
@@ -36,17 +47,3 @@ def endpoint(world: World, container: Container) -> Endpoint:
     file = container.key_file
     key = reveal(API_KEY, container.model, file, world.workspace.stored(file))
     return Endpoint(container.model, container.url, key)
-
-
-def probe(world: World, container: Container) -> str:
-    """Ask a real question; "answered in S s" or "failed: why"."""
-    begun = world.clock.now()
-    try:
-        at = endpoint(world, container)
-        served = world.models.served(at)
-        if container.model not in served:
-            return f"failed: it serves {', '.join(served) or 'nothing'}"
-        world.models.ask(at, "What is in this image?", world.library.probe_image(), 8)
-    except OrchestratorError as error:
-        return f"failed: {error.what}"
-    return f"answered in {world.clock.now() - begun:.1f} s"

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.app.asking import asked
 from orchestrator.app.measuring import measure
 from orchestrator.app.planning import Decided, decide, select, this_host, versions
-from orchestrator.app.status import containers, endpoint
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
-from orchestrator.executor import apply, follow
+from orchestrator.executor import apply
+from orchestrator.following import follow
 from orchestrator.plan.assignment import Improve
 from orchestrator.plan.packing import Bin, Item, Packing, Strategy
 from orchestrator.plan.placement import Known
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import DESTRUCTIVE, Step
-from orchestrator.ports import LOCK_PATIENCE, Event, ModelClient, World
-from orchestrator.registry.spec import ModelSpec
+from orchestrator.ports import LOCK_PATIENCE, Event, World
 from orchestrator.secretfile import API_KEY, check
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to go about it. ``timeout``: seconds until all have answered, None for no limit; ``optimal``: with CP-SAT."""
+    """How to go about it. ``timeout``: seconds for all of it, None for no limit; ``optimal``: with CP-SAT."""
 
     registries: tuple[Path, ...] = ()
     inventory: Path | None = None
@@ -82,13 +81,14 @@ def up(world: World, request: Request, options: Options, screen: Screen) -> tupl
         screen.plan(decided)
         _check(world, decided)
         _consent(decided, screen)
+        begun = world.clock.now()
         with _interruptible(decided):
-            for event in apply(decided.work, world):
+            for event in apply(decided.work, world, options.timeout):
                 screen.event(event)
     if not options.wait:
         return ()
     with _interruptible(decided):
-        return _until_answered(world, decided, options, screen)
+        return _until_answered(world, decided, options, screen, world.clock.now() - begun)
 
 
 @contextmanager
@@ -135,38 +135,18 @@ def _consent(decided: Decided, screen: Screen) -> None:
         raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")
 
 
-def _until_answered(world: World, decided: Decided, options: Options, screen: Screen) -> tuple[str, ...]:
+def _until_answered(world: World, decided: Decided, options: Options, screen: Screen, spent: float) -> tuple[str, ...]:
     models = {d.placement.service: d.placement.model for d in decided.documents}
     specs = {spec.name: spec for spec in decided.specs}
     failed: list[str] = []
     client = world.models  # imported while they start, so that nobody waits for it once they are ready
-    for event in follow(decided.plan.project, tuple(models), world, options.timeout):
+    for event in follow(decided.plan.project, tuple(models), world, options.timeout, spent=spent):
         final = event
         if event.kind == "ready":
-            final = _asked(world, client, decided.plan.project, event, specs[models[event.subject]])
+            final = asked(world, client, decided.plan.project, event, specs[models[event.subject]])
         screen.event(final)
-        if final.kind == "failed":
+        if final.kind in {"failed", "late"}:
             failed.append(final.subject)
     started = {step.subject for step in decided.plan.of("create", "replace", "start", "restart")}
     measure(world, sorted(started - set(failed)), decided.plan.project, specs)
     return tuple(failed)
-
-
-def _asked(world: World, client: ModelClient, project: str, ready: Event, spec: ModelSpec) -> Event:
-    """Ready means answered: the served name is right, and a known image is asked about."""
-    begun = world.clock.now()
-
-    def failed(why: str) -> Event:
-        return replace(ready, kind="failed", text=why)
-
-    try:
-        at = endpoint(world, containers(world, project, [ready.subject])[0])
-        served = client.served(at)
-        if spec.name not in served:
-            return failed(f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}")
-        answer = client.ask(at, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
-    except OrchestratorError as error:
-        return failed(f"it does not answer: {error.what}")
-    if spec.probe.expect is not None and not re.search(spec.probe.expect, answer):
-        return failed(f"it answers {answer!r}, expected {spec.probe.expect!r}")
-    return replace(ready, text="answered", seconds=ready.seconds + world.clock.now() - begun)

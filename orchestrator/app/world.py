@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ImageBuilder,
         Library,
         ModelClient,
+        Pulse,
         Workspace,
     )
 
@@ -68,6 +69,13 @@ class RealWorld:
         from orchestrator.adapters.model_client import HttpModels
 
         return HttpModels()
+
+    @cached_property
+    def pulse(self) -> Pulse:
+        """The bare socket."""
+        from orchestrator.adapters.pulse import HttpPulse
+
+        return HttpPulse()
 
     @cached_property
     def clock(self) -> Clock:

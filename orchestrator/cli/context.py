@@ -115,6 +115,11 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def print_line(value: object) -> None:
+    """One line of JSON on stdout, there at once."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
 def confirmed(question: str, yes: bool) -> bool:
     """Ask on a terminal; elsewhere only ``--yes`` agrees."""
     if yes:

@@ -28,6 +28,5 @@ def command(context: Context, names: tuple[str, ...], everything: bool, yes: boo
             return True
         return confirmed(f"Remove {', '.join(c.name for c in containers)}?", yes)
 
-    progress = Progress(context.verbose)
-    count = down(context.world, context.project, names, agree, progress.event)
+    count = down(context.world, context.project, names, agree, Progress(context.verbose).event)
     click.echo(f"{count} removed" if count else f"nothing to remove in project {context.project}", err=True)

@@ -30,6 +30,6 @@ def _list(context: Context) -> None:
 @click.pass_obj
 def _build(context: Context, name: str) -> None:
     """Build an image, whether it is there or not."""
-    progress = Progress(context.verbose)
-    for event in build(context.world, name):
-        progress.event(event)
+    with Progress(context.verbose) as progress:
+        for event in build(context.world, name):
+            progress.event(event)

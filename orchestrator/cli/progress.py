@@ -1,72 +1,76 @@
-"""What happens, as it happens: a live line on a terminal, plain lines in a pipe. Always on stderr."""
+"""What happens, as it happens, on stderr: a live line per model on a terminal, a line per phase elsewhere."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
 
-import click
-
+from orchestrator.cli.context import print_line
 from orchestrator.ports import Event
+from orchestrator.report.progress import event_json, live, sentence
 
-_PAST = {
-    "build": "built",
-    "pull": "pulled",
-    "volume": "prepared",
-    "create": "created",
-    "replace": "replaced",
-    "restart": "restarted",
-    "start": "started",
-    "stop": "stopped",
-    "remove": "removed",
-}
 #: seconds between two lines of a build or a pull in a pipe
 _EVERY = 10.0
 
 
 class Progress:
-    """Shows events. ``verbose``: every line that a build or a pull prints."""
+    """Shows events. ``verbose``: every line that a build or a pull prints. The live lines go away at its end.
 
-    def __init__(self, verbose: bool) -> None:
+    There are no colours, so that ``NO_COLOR`` changes nothing; a terminal that can't move its cursor is a pipe here.
+    """
+
+    def __init__(self, verbose: bool, out: TextIO | None = None, columns: Callable[[], int] | None = None) -> None:
+        self._out = out or sys.stderr
+        self._columns = columns or (lambda: shutil.get_terminal_size().columns)
         self._verbose = verbose
-        self._live = sys.stderr.isatty() and not verbose
-        self._dirty = False
+        self._live = self._out.isatty() and not verbose and os.environ.get("TERM") != "dumb"
+        self._shown: dict[str, str] = {}
+        self._drawn = 0
         self._spoke = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._shown.clear()
+        self._draw("")
 
     def event(self, event: Event) -> None:
         """Show one event."""
-        match event.kind:
-            case "start":
-                self._spoke = 0.0
-                self._line(f"{event.subject}: {event.text}")
-            case "output":
-                self._output(event)
-            case "done":
-                self._line(f"{event.subject}: {_PAST.get(event.text, event.text)} ({event.seconds:.1f} s)")
-            case "phase":
-                self._line(f"{event.subject}: {event.text} ({event.seconds:.0f} s)")
-            case "ready":
-                self._line(f"{event.subject}: ready, {event.text} ({event.seconds:.1f} s)")
-            case _:
-                self._line(f"{event.subject}: {event.kind}, {event.text}")
+        if event.kind == "start":
+            self._spoke = 0.0
+        if event.kind == "progress" or (event.kind == "phase" and self._live):
+            self._goes_on(event)
+            return
+        if event.kind != "phase":
+            self._shown.pop(event.subject, None)
+        self._draw(f"{sentence(event)}\n")
 
-    def close(self) -> None:
-        """Clear the live line."""
-        if self._dirty:
-            sys.stderr.write("\r\x1b[K")
-            self._dirty = False
-
-    def _line(self, text: str) -> None:
-        self.close()
-        click.echo(text, err=True)
-
-    def _output(self, event: Event) -> None:
-        text = f"{event.subject}: {event.text}"
+    def _goes_on(self, event: Event) -> None:
+        image = event.phase == "image"
         if self._live:
-            self.close()
-            sys.stderr.write(text.replace("\n", " ")[: shutil.get_terminal_size().columns - 1])
-            sys.stderr.flush()
-            self._dirty = True
-        elif self._verbose or event.seconds - self._spoke >= _EVERY:
+            self._shown[event.subject] = live(event, self._columns())
+            self._draw("")
+        elif image and (self._verbose or event.seconds - self._spoke >= _EVERY):
             self._spoke = event.seconds
-            click.echo(text, err=True)
+            self._draw(f"{sentence(event)}\n")
+
+    def _draw(self, above: str) -> None:
+        """Write ``above`` where the live lines begin, and them anew below it, in one piece."""
+        back = "\r" + "\x1b[1A" * self._drawn + "\x1b[J" if self._drawn else ""
+        lines = "".join(f"{line}\n" for line in self._shown.values())
+        self._drawn = len(self._shown)
+        self._out.write(back + above + lines)
+        self._out.flush()
+
+
+class JsonLines:
+    """Prints each event as a line of JSON on stdout."""
+
+    def event(self, event: Event) -> None:
+        """Print one event."""
+        print_line(event_json(event))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from orchestrator.app.status import containers, probe
+from orchestrator.app.status import alive, containers
 from orchestrator.cli.context import Context, as_json, names, print_json
 from orchestrator.observation import Container
 from orchestrator.report.status import status_json, status_table
@@ -23,8 +23,8 @@ _EVERY = 2.0
 def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool, ask: bool) -> int:
     """Show what runs, or only the models named. Exit code 1 if one of them is dead."""
     while True:
-        found = containers(context.world, context.project, names)
-        probes = {c.id: probe(context.world, c) for c in found if c.ready} if ask else {}
+        found = alive(context.world, containers(context.world, context.project, names))
+        probes = _probes(context, found) if ask else {}
         if watch:
             click.clear()
         _show(context, found, probes, _uses(context, found), as_json)
@@ -34,6 +34,13 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
                 or any(p.startswith("failed") for p in probes.values())
             )
         context.world.clock.sleep(_EVERY)
+
+
+def _probes(context: Context, found: Sequence[Container]) -> dict[str, str]:
+    """Imported only here: the registry, which says what to ask and expect, takes longer to import than all the rest."""
+    from orchestrator.app.asking import probe
+
+    return probe(context.world, found, context.world.library.registry(context.registries).models)
 
 
 def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:

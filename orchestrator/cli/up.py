@@ -8,16 +8,27 @@ from pathlib import Path
 import click
 
 from orchestrator.app.planning import Decided
-from orchestrator.app.status import containers
+from orchestrator.app.status import alive, containers
 from orchestrator.app.up import Options, Screen, up
-from orchestrator.cli.context import Context, confirmed, gpu, inventory, mode, names, packing, publishing, unpinned
-from orchestrator.cli.progress import Progress
+from orchestrator.cli.context import (
+    Context,
+    confirmed,
+    gpu,
+    inventory,
+    mode,
+    names,
+    packing,
+    print_line,
+    publishing,
+    unpinned,
+)
+from orchestrator.cli.progress import JsonLines, Progress
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
 from orchestrator.plan.steps import Step
-from orchestrator.report.plan import plan_text
-from orchestrator.report.status import status_table
+from orchestrator.report.plan import plan_json, plan_text
+from orchestrator.report.status import status_json, status_table
 
 
 @click.command()
@@ -25,10 +36,13 @@ from orchestrator.report.status import status_table
 @mode
 @gpu
 @click.option("--port", type=int, default=0, metavar="N", help="The port, instead of the preferred one.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up waiting after so many seconds.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up after so many seconds, whatever goes on."
+)
 @click.option("--no-wait", is_flag=True, help="Return as soon as the containers exist.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 @click.option("--yes", is_flag=True, help="Replace models that serve, without asking.")
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @packing
 @publishing
 @inventory
@@ -48,6 +62,7 @@ def command(
     no_wait: bool,
     dry_run: bool,
     yes: bool,
+    as_json: bool,
     inventory: Path | None,
     allow_unpinned: bool,
 ) -> None:
@@ -65,21 +80,27 @@ def command(
         api_key=api_key,
     )
     options = Options(context.registries, inventory, dry_run, not no_wait, timeout, optimal)
-    progress = Progress(context.verbose)
 
     def agree(steps: Sequence[Step]) -> bool:
         lost = ", ".join(f"{step.subject} ({step.cause})" for step in steps)
         return confirmed(f"This ends what serves now: {lost}. Go on?", yes)
 
     def show(decided: Decided) -> None:
-        click.echo(plan_text(decided.plan, decided.placements), nl=False)
+        if as_json:
+            print_line({"schema": 1, "event": "plan", "plan": plan_json(decided.plan, decided.placements)})
+        else:
+            click.echo(plan_text(decided.plan, decided.placements), nl=False)
 
-    failed = up(context.world, request, options, Screen(show, progress.event, agree))
-    progress.close()
+    with Progress(context.verbose) as progress:
+        tell = JsonLines().event if as_json else progress.event
+        failed = up(context.world, request, options, Screen(show, tell, agree))
     if dry_run:
         return
-    found = containers(context.world, context.project, names)
-    click.echo(status_table(found, context.world.clock.now(), {}, {}), nl=False)
+    found = alive(context.world, containers(context.world, context.project, names))
+    if as_json:
+        print_line({"schema": 1, "event": "end", "models": status_json(found, {}, {})["models"], "failed": [*failed]})
+    else:
+        click.echo(status_table(found, context.world.clock.now(), {}, {}), nl=False)
     if failed:
         raise OrchestratorError(
             f"not ready: {', '.join(failed)}",

@@ -40,6 +40,10 @@ def remark(container: Container) -> str:
     if container.ready:
         return ""
     gate = container.gate
+    if container.answers is False and container.phase == "unresponsive":
+        return "its engine does not answer GET /health"
+    if gate and gate.progress and container.phase == "starting":
+        return ", ".join(filter(None, (gate.progress.phase, gate.progress.text, gate.detail.rpartition("; ")[2])))
     said = (gate.reason or gate.detail) if gate else ""
     if container.phase == "dead":
         return said or container.error or f"exit code {container.exit_code}"

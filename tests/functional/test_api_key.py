@@ -128,7 +128,7 @@ def test_up_refuses_once_the_file_is_gone(here: FakeWorld, do: Command) -> None:
     do("ask", "demo", "?").refused(4, "there is no file with an API key")
     said = do("status", "--probe")
     assert said.code == 1
-    assert "failed: demo is to ask its callers for an API key" in said.out
+    assert "failed: it does not answer: demo is to ask its callers for an API key" in said.out
     assert here.log == []
 
 

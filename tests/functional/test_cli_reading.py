@@ -14,7 +14,7 @@ import pytest
 from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.evidence import Use
 from orchestrator.inventory import GIB
-from orchestrator.observation import Gate, PortHolder
+from orchestrator.observation import Gate, PortHolder, Progress
 from orchestrator.plan import optimal
 from orchestrator.ports import DockerVersion
 from tests.builders import container, gpu
@@ -358,7 +358,7 @@ def test_status_shows_what_is_really_used(here: FakeWorld, do: Command) -> None:
     ],
 )
 def test_status_of_the_dead_is_exit_code_1(here: FakeWorld, do: Command, changes: dict[str, Any], code: int) -> None:
-    here.docker.add(container("a", **changes), container("b"))
+    here.docker.add(container("a", **changes), container("b", port=25001))
     assert do("status").code == code
     assert do("status", "--json").code == code
 
@@ -371,7 +371,48 @@ def test_status_probe_asks(here: FakeWorld, do: Command) -> None:
     here.models.fails = OrchestratorError("a refused (500): boom")
     said = do("status", "--probe", "--json")
     assert said.code == 1
-    assert json.loads(said.out)["models"][0]["probe"] == "failed: a refused (500): boom"
+    assert json.loads(said.out)["models"][0]["probe"] == "failed: it does not answer: a refused (500): boom"
+
+
+def test_status_probe_asks_what_the_entry_says_and_wants_the_answer_it_expects(here: FakeWorld, do: Command) -> None:
+    here.docker.add(container("demo"))
+    assert do("status", "--probe").code == 0
+    assert here.models.asked[-1][2] == "Read the text."
+    here.models.answer = "42"
+    said = do("status", "--probe")
+    assert said.code == 1
+    assert "failed: it answers '42', expected " in said.out
+
+
+@pytest.mark.parametrize("arguments", [(), ("--probe",), ("--json",)])
+def test_a_green_container_with_a_dead_engine_is_shown_dead(
+    here: FakeWorld, do: Command, arguments: tuple[str, ...]
+) -> None:
+    here.docker.add(container("a"), container("b", port=25001))
+    here.pulse.dead.add("a")
+    said = do("status", *arguments)
+    assert said.code == 1
+    assert said.out.count("unresponsive") == 1
+    assert "its engine does not answer GET /health" in said.out
+    do("ask", "a", "?").refused(1, "a is not ready: unresponsive")
+
+
+def test_status_knows_of_an_answer_before_docker_does(here: FakeWorld, do: Command) -> None:
+    here.docker.add(container("a", gate=Gate("starting"), health="starting"))
+    here.pulse.early.add("a")
+    (seen,) = json.loads(do("status", "--json").out)["models"]
+    assert (seen["state"], seen["ready"], seen["health"]) == ("ready", True, "starting")
+    assert do("ask", "a", "?").code == 0
+
+
+def test_status_shows_how_far_a_start_is(here: FakeWorld, do: Command) -> None:
+    progress = Progress("load", "1 of 2 files", 1000.0)
+    here.docker.add(
+        container(
+            "a", gate=Gate("starting", "", "no answer from the engine yet; for 63 s", 0, progress), health="starting"
+        )
+    )
+    assert "load, 1 of 2 files, for 63 s" in do("status").out
 
 
 def test_status_of_what_is_not_there(here: FakeWorld, do: Command) -> None:

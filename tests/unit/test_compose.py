@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.compose import TEMPLATES, VOLUMES, check, fleet
 from orchestrator.errors import FitError, RequestError
+from orchestrator.inventory import GIB
 from orchestrator.observation import LABEL
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.profile import Profile
@@ -87,9 +88,10 @@ def test_a_whole_service_on_a_gpu() -> None:
     assert found["container_name"] == "orchestrator-phi-vllm"
     assert found["image"] == "vllm/vllm-openai:v0.33.0"
     assert found["entrypoint"] == ["python3", "/opt/orchestrator/gate"]
-    assert found["command"][:10] == [
+    assert found["command"][:14] == [
         *("run", "--name", "orchestrator-phi-vllm", "--port", "8000"),
-        *("--gpu", "GPU-a", "--claim-mib", "5120", "--"),
+        *("--gpu", "GPU-a", "--claim-mib", "5120"),
+        *("--weights", "/weights/hub/hub/models--owner--phi", "--weights-bytes", str(GIB), "--"),
     ]
     assert found["ports"] == ["127.0.0.1:25000:8000"]
     assert found["deploy"] == {

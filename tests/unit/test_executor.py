@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from orchestrator.compose import ComposeDocument, fleet
-from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
-from orchestrator.executor import Work, apply, control, follow, remove
+from orchestrator.errors import FitError, OrchestratorError
+from orchestrator.executor import Work, apply, control, remove
 from orchestrator.observation import Gate
 from orchestrator.observation import Image as LocalImage
 from orchestrator.plan.placement import Placements
 from orchestrator.plan.steps import Kind, Plan, Step, removal
-from orchestrator.ports import Event
 from tests.builders import container, placement, rendered, spec
 from tests.fakes import FakeWorld
 from tests.templates import TEXTS
@@ -60,7 +58,7 @@ def test_images_then_volumes_then_one_compose_call(world: FakeWorld) -> None:
     )
     assert events == [
         ("start", IMAGE, "build: image is missing"),
-        ("output", IMAGE, "#1 FROM python"),
+        ("progress", IMAGE, "#1 FROM python"),
         ("done", IMAGE, "build"),
         ("done", "weights", "volume"),
         ("done", "cache", "volume"),
@@ -144,97 +142,3 @@ def test_removal_takes_containers_documents_and_network(world: FakeWorld) -> Non
     assert world.log == ["remove id-a-transformers", "network orchestrator"]
     assert world.workspace.documents("orchestrator") == ("b-transformers.yaml",)
     assert set(world.docker.containers) == {"id-b-transformers"}
-
-
-STARTING: dict[str, Any] = {"gate": Gate("starting"), "health": "starting"}
-
-
-def follows(world: FakeWorld, *models: str, timeout: float | None = None) -> list[Event]:
-    return list(follow("orchestrator", [f"{m}-transformers" for m in models], world, timeout))
-
-
-def said(events: list[Event]) -> list[tuple[str, str]]:
-    return [(e.kind, e.text) for e in events]
-
-
-def test_what_is_ready_is_told_at_once(world: FakeWorld) -> None:
-    world.docker.add(container("a"))
-    assert follows(world, "a") == [Event("ready", "a-transformers", "", 0.0)]
-    assert world.clock.time == 1000.0
-
-
-def test_every_phase_is_told_once_with_its_time(world: FakeWorld) -> None:
-    gate = Gate("queued", detail="orchestrator-b-vllm has the lock")
-    world.docker.add(container("a", gate=gate, health="starting"))
-    world.clock.at(20, lambda: world.docker.change("a-transformers", gate=Gate("queued", detail="another has it")))
-    world.clock.at(30, lambda: world.docker.change("a-transformers", gate=Gate("starting")))
-    world.clock.at(40, lambda: world.docker.change("a-transformers", gate=Gate("ready")))
-    world.clock.at(45, lambda: world.docker.change("a-transformers", health="healthy"))
-    events = follows(world, "a")
-    assert said(events) == [
-        ("phase", "queued (orchestrator-b-vllm has the lock)"),
-        ("phase", "starting"),
-        ("phase", "ready"),
-        ("ready", ""),
-    ]
-    for event, seconds in zip(events, (0, 30, 40, 45), strict=True):
-        assert seconds <= event.seconds <= seconds + 1
-
-
-def test_a_gate_that_has_not_spoken_yet(world: FakeWorld) -> None:
-    world.docker.add(container("a", gate=None, health="starting"))
-    world.clock.at(5, lambda: world.docker.change("a-transformers", gate=Gate("ready"), health="healthy"))
-    assert said(follows(world, "a")) == [("phase", "starting"), ("ready", "")]
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"gate": Gate("parked", "out of memory"), "health": "unhealthy"}, "parked: out of memory"),
-        ({"state": "exited", "gate": None, "health": "", "exit_code": 3}, "dead: exit code 3"),
-        ({"state": "created", "gate": None, "health": "", "error": "no such device"}, "created: no such device"),
-    ],
-)
-def test_what_can_not_heal_ends_the_wait(world: FakeWorld, changes: dict[str, Any], text: str) -> None:
-    world.docker.add(container("a", **STARTING), container("b"))
-    world.clock.at(7, lambda: world.docker.change("a-transformers", **changes))
-    assert said(follows(world, "a", "b")) == [("phase", "starting"), ("ready", ""), ("failed", text)]
-
-
-def test_a_container_that_goes_away(world: FakeWorld) -> None:
-    world.docker.add(container("a", **STARTING))
-    world.clock.at(7, world.docker.containers.clear)
-    assert said(follows(world, "a")) == [("phase", "starting"), ("failed", "its container is gone")]
-
-
-def test_a_container_that_was_never_there(world: FakeWorld) -> None:
-    assert said(follows(world, "a")) == [("failed", "its container is gone")]
-
-
-@pytest.mark.parametrize("timeout", [0.0, 12.0])
-def test_a_timeout_names_all_that_are_not_ready(world: FakeWorld, timeout: float) -> None:
-    world.docker.add(container("a", **STARTING), container("b", **STARTING), container("c"))
-    events = follows(world, "a", "b", "c", timeout=timeout)
-    late = f"not ready after {timeout:g} s; it goes on starting"
-    assert said(events)[-2:] == [("failed", late), ("failed", late)]
-    assert [e.subject for e in events[-2:]] == ["a-transformers", "b-transformers"]
-    assert timeout <= world.clock.time - 1000 <= timeout + 1
-
-
-def test_no_timeout_is_patient(world: FakeWorld) -> None:
-    world.docker.add(container("a", **STARTING))
-    world.clock.at(7200, lambda: world.docker.change("a-transformers", gate=Gate("ready"), health="healthy"))
-    assert said(follows(world, "a"))[-1] == ("ready", "")
-
-
-def test_docker_that_goes_away_is_an_error(world: FakeWorld) -> None:
-    world.docker.add(container("a", **STARTING))
-    gone = EnvironmentProblem("no Docker Engine answers")
-    world.clock.at(3, lambda: setattr(world.docker, "broken", gone))
-    with pytest.raises(EnvironmentProblem, match="no Docker Engine answers"):
-        follows(world, "a")
-
-
-def test_another_project_s_container_of_the_same_name_is_not_it(world: FakeWorld) -> None:
-    world.docker.add(container("a", project="other"))
-    assert said(follows(world, "a")) == [("failed", "its container is gone")]

@@ -45,6 +45,8 @@ def parse(argv: Sequence[str], host: str) -> Options:
         gpus=tuple(found.gpu),
         claim_mib=found.claim_mib,
         secrets=tuple(found.secret),
+        weights=Path(found.weights) if found.weights else None,
+        weights_bytes=found.weights_bytes or None,
         policy=Policy(found.restarts, found.pause, found.forget_after),
         grace_s=found.grace,
         poll_s=found.poll,
@@ -113,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ENV=FILE",
         help="secret file (repeatable)",
     )
+    add("--weights", default="", metavar="DIR", help="the repository's folder in the hub's cache, to see it grow")
+    add("--weights-bytes", type=_size, default=0, metavar="N", help="about how large it gets (0: not known)")
     add("--name", default="", help="name of the container (default: its host name)")
     add("--locks", default=DEFAULT_LOCKS, metavar="DIR", help="folder of the locks (default: %(default)s)")
     add("--state", default=DEFAULT_STATE, metavar="FILE", help="where health reads (default: %(default)s)")
@@ -151,6 +155,12 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise argparse.ArgumentTypeError(f"must be a whole number from 0, got {text!r}")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise argparse.ArgumentTypeError(f"must be a number of bytes, got {text!r}")
     return int(text)
 
 

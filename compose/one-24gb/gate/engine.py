@@ -17,6 +17,8 @@ from .wake import Wake
 
 _TAIL_LINES = 100
 _LINE_BYTES = 2000
+#: lines of which progress is read, between two looks, and how much of each
+_FRESH_LINES, _FRESH_BYTES = 500, 300
 _GONE_S = 10.0
 
 
@@ -25,6 +27,7 @@ class Engine:
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         self._tail: deque[bytes] = deque(maxlen=_TAIL_LINES)
+        self._fresh: deque[bytes] = deque(maxlen=_FRESH_LINES)
         self._child = subprocess.Popen(
             argv,
             env=environment,
@@ -72,6 +75,11 @@ class Engine:
         """The last lines of both outputs, in the order in which they came."""
         return tuple(line.decode("utf-8", "replace") for line in tuple(self._tail))
 
+    def fresh(self) -> tuple[str, ...]:
+        """The lines since the last call, as far as they are kept; each is given once."""
+        lines = (self._fresh.popleft() for _ in range(len(self._fresh)))
+        return tuple(line.decode("utf-8", "replace") for line in lines)
+
     def _kill_group(self) -> None:
         try:
             os.killpg(self.pid, signal.SIGKILL)
@@ -94,6 +102,7 @@ class Engine:
                 # Progress bars go back with \r instead of starting a new line.
                 *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
                 self._tail.extend(line[:_LINE_BYTES] for line in lines[-_TAIL_LINES:])
+                self._fresh.extend(line[:_FRESH_BYTES] for line in lines)
                 rest = rest[:_LINE_BYTES]
         if rest:
             self._tail.append(rest)

@@ -13,11 +13,15 @@ from . import core
 from .engine import Engine, Watch
 from .locks import GpuLocks, LockError
 from .memory import look
+from .progress import Progress, after_lines, after_look
 from .secretfiles import SecretError, with_secrets
+from .signs import Signs
 from .state import RecordFile, StateFile
 from .wake import Stopped, Wake
 
 _DEFAULT_POLICY = core.Policy()
+#: seconds between two looks at how far a start is; Docker's health check reads the state less often
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Options:
     gpus: tuple[str, ...] = ()
     claim_mib: int = 0
     secrets: tuple[tuple[str, Path], ...] = ()
+    weights: Path | None = None
+    weights_bytes: int | None = None
     policy: core.Policy = _DEFAULT_POLICY
     grace_s: float = 25.0
     poll_s: float = 0.25
@@ -148,12 +154,28 @@ class Supervisor:
 
     def _wait_ready(self, engine: Engine) -> float | None:
         watch = Watch(self._options.port, self._options.poll_s, self._wake)
+        signs = Signs(engine.pid, self._options.weights)
+        last = signs.look()
+        progress = Progress(moved=int(last.at), bytes=last.bytes, total=self._options.weights_bytes)
         try:
             while not (watch.answered or engine.has_ended()):
-                self._wake.wait(None)
+                self._show_progress(progress)
+                self._wake.wait(_LOOK_S)
+                now = signs.look()
+                progress = after_look(after_lines(progress, engine.fresh(), now.at), last, now)
+                last = now
         finally:
             watch.stop()
         return None if engine.has_ended() else time.monotonic()
+
+    def _show_progress(self, progress: Progress) -> None:
+        """Change what the health check shows of a start; a new phase of it makes one line for the log."""
+        before = self._state.progress
+        if progress != before:
+            self._state = replace(self._state, progress=progress)
+            self._write()
+        if before is None or before.phase != progress.phase:
+            self._say(f"{core.STARTING}: {progress.phase}")
 
     def _wait_end(self, engine: Engine, ready_at: float) -> None:
         forget_at: float | None = ready_at + self._options.policy.forget_after_s
@@ -196,14 +218,17 @@ class Supervisor:
         if not fresh and detail == self._state.detail and phase != core.READY:
             return
         since = int(time.time()) if fresh else self._state.since
-        self._state = replace(self._state, phase=phase, since=since, detail=detail)
+        self._state = replace(self._state, phase=phase, since=since, detail=detail, progress=None)
+        self._write()
+        if fresh:
+            said = said or detail
+            self._say(f"{phase}: {said}" if said else phase)
+
+    def _write(self) -> None:
         try:
             self._file.write(self._state)
         except OSError as error:
             self._say_once(f"the state can't be shown in {self._options.state}: {error.strerror}")
-        if fresh:
-            said = said or detail
-            self._say(f"{phase}: {said}" if said else phase)
 
     def _say_once(self, text: str) -> None:
         if text not in self._told:

@@ -7,9 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .causes import classify
+from .progress import Progress
 
 SCHEMA = 1
 QUEUED = "queued"
@@ -22,7 +23,8 @@ STOPPING = "stopping"
 
 # Docker keeps the last five outputs of a health check, each cut at 4 KiB; ours stays one line below 1 KiB.
 _REASON_BYTES = 320
-_DETAIL_BYTES = 400
+_DETAIL_BYTES = 300
+_TEXT_BYTES = 80
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class State:
     reason: str = ""
     detail: str = ""
     exit_code: int | None = None
+    progress: Progress | None = None
 
     def to_json(self, port: int) -> str:
         """One line; ``port`` is for our own health check and is not shown by it."""
@@ -47,6 +50,8 @@ class State:
                 "reason": clip(self.reason, _REASON_BYTES),
                 "detail": clip(self.detail, _DETAIL_BYTES),
                 "exit_code": self.exit_code,
+                "progress": self.progress
+                and replace(self.progress, text=clip(self.progress.text, _TEXT_BYTES)).shown(),
                 "port": port,
             }
         )

@@ -14,7 +14,7 @@ import time
 DEFAULT_STATE = "/run/orchestrator/gate.json"
 _TIMEOUT_S = 3.0
 _ONGOING = ("queued", "waiting-memory", "starting")
-_SHOWN = ("schema", "phase", "since", "restarts", "reason", "detail", "exit_code")
+_SHOWN = ("schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress")
 _UNKNOWN: dict[str, object] = {
     "schema": 1,
     "phase": "starting",
@@ -23,6 +23,7 @@ _UNKNOWN: dict[str, object] = {
     "reason": "",
     "detail": "",
     "exit_code": None,
+    "progress": None,
 }
 _USAGE = "usage: gate health [--state FILE] [--port P]"
 
