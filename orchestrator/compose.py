@@ -53,6 +53,23 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A repository to fetch into the volume of weights, by a container of the image that will serve it."""
+
+    repository: str
+    revision: str
+    """A commit; "" for the newest."""
+    image: str
+    environment: Mapping[str, str]
+    volumes: Mapping[str, str]
+    """Name to place in the container."""
+    owner: str
+    """uid:gid"""
+    token_file: str = ""
+    """File on this host with the hub's token; "" for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ComposeDocument:
     """One rendered file and what the steps need to know of it."""
 
@@ -180,6 +197,24 @@ def hub_folder(spec: ModelSpec) -> str:
     """Where the hub's cache keeps the model's repository, inside its container; "" for weights from elsewhere."""
     fetched = spec.source.repository and not spec.source.path
     return f"{HF_HOME}/hub/models--{(spec.source.repository or '').replace('/', '--')}" if fetched else ""
+
+
+def fetching(spec: ModelSpec, document: ComposeDocument, token_file: str) -> Download | None:
+    """What to fetch so that a document's container finds its weights; None for weights from elsewhere."""
+    engine = spec.engine(document.placement.engine)
+    if engine is None or not hub_folder(spec):
+        return None
+    token = HF_TOKEN in document.secrets
+    environment = {k: v for k, v in _environment(engine, token=token).items() if k.startswith("HF_")}
+    return Download(
+        repository=spec.source.repository or "",
+        revision=spec.source.revision or "",
+        image=document.image.reference,
+        environment=environment,
+        volumes=dict(VOLUMES[:1]),
+        owner=OWNER,
+        token_file=token_file if token else "",
+    )
 
 
 def download_bytes(spec: ModelSpec) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from orchestrator.observation import Observation
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
-    from orchestrator.compose import Image
+    from orchestrator.compose import Download, Image
     from orchestrator.evidence import Measurement, Use
     from orchestrator.inventory import Gpu, Host
     from orchestrator.registry.loader import Registry
@@ -103,6 +103,13 @@ class DockerActor(Protocol):
 
     def pull(self, reference: str) -> Iterator[Advance]:
         """Pull an image. OrchestratorError when it fails or stands still."""
+
+    def fetch(self, download: Download) -> Iterator[Advance]:
+        """Fetch weights; what is there is kept, and what was cut goes on. Yields at least every few seconds.
+
+        FitError where the disk is too small, EnvironmentProblem for a token that is missing or not enough, RequestError
+        for a repository or revision that isn't there, OrchestratorError for anything else, such as no network.
+        """
 
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a container of ``image``."""

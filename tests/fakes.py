@@ -7,7 +7,7 @@ noted in ``World.log``, in order, so that a test can say "nothing was started".
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from orchestrator.compose import FLEET_FILE, Image, built_image
+from orchestrator.compose import FLEET_FILE, Download, Image, built_image
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Fingerprint, Measurement, Use
 from orchestrator.inventory import Gpu, Host
@@ -135,6 +135,9 @@ class FakeActor:
     docker: FakeDocker
     log: list[str]
     fails: dict[str, BaseException] = field(default_factory=dict)
+    downloads: list[Download] = field(default_factory=list)
+    advances: Iterable[Advance] = (Advance("", 0, 8), Advance("", 8, 8))
+    """What a download tells."""
 
     def _do(self, verb: str, subject: str) -> None:
         self.log.append(f"{verb} {subject}")
@@ -145,6 +148,13 @@ class FakeActor:
         yield Advance("layer: Downloading", 5, 10)
         self._do("pull", reference)
         self.docker.images[reference] = LocalImage(f"sha256:{reference}")
+
+    def fetch(self, download: Download) -> Iterator[Advance]:
+        self._do("fetch", download.repository)
+        assert download.image in self.docker.images, "a container of the model's image fetches them"
+        assert set(download.volumes) <= self.docker.volumes
+        self.downloads.append(download)
+        yield from self.advances
 
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         self._do("volumes", " ".join(names))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -12,14 +14,19 @@ import requests.exceptions
 
 from orchestrator.adapters.docker_socket import no_docker
 from orchestrator.adapters.endpoint import docker_host
-from orchestrator.errors import OrchestratorError
+from orchestrator.compose import Download
+from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError, RequestError
 from orchestrator.observation import LABEL
 from orchestrator.pace import stall_limit
 from orchestrator.ports import Advance
+from orchestrator.secretfile import HF_TOKEN, USER
 
 _TIMEOUT = 120
 #: label of the containers that prepare volumes; they live for an instant
 _HELPER = f"{LABEL}helper"
+#: label of the containers that fetch weights
+_FETCHER = f"{LABEL}fetcher"
+_PROGRAM = (Path(__file__).parent / "fetch_program.py").read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -33,6 +40,48 @@ def _said(what: str) -> Iterator[None]:
         raise OrchestratorError(f"{what}: {error}") from error
     except requests.exceptions.RequestException as error:
         raise no_docker(error) from error
+
+
+def _fetched(download: Download, output: Iterator[bytes]) -> Generator[Advance, None, str]:
+    """What the program in the container prints; raises what it says it failed with. Returns its last other line."""
+    words = "it said nothing"
+    for line in _lines(output):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            words = line.decode(errors="replace").strip() or words
+            continue
+        if "error" in said:
+            raise _refused(download, said["error"], said["message"])
+        if "done" in said:
+            yield Advance("", said["done"], said["total"])
+    return words
+
+
+def _lines(output: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in output:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+
+
+def _refused(download: Download, kind: str, message: str) -> OrchestratorError:
+    what = f"can't fetch the weights of {download.repository}: {message}"
+    again = "what is there is kept: run it again"
+    match kind:
+        case "disk":
+            return FitError(what, hint=f"make room where Docker keeps its volumes; {again}")
+        case "gated":
+            return EnvironmentProblem(
+                what, hint="accept its licence on the hub, and name a file with a token in " + HF_TOKEN.variable
+            )
+        case "missing":
+            return RequestError(
+                what, where=f"revision {download.revision or 'newest'}", hint="check source in the registry entry"
+            )
+        case "network":
+            return OrchestratorError(what, hint=f"check the network and any proxy; {again}")
+    return OrchestratorError(what, hint=again)
 
 
 class Layers:
@@ -89,10 +138,39 @@ class SdkActor:
                     hint="check the network, and run it again: layers that are there are kept",
                 ) from error
 
+    def fetch(self, download: Download) -> Iterator[Advance]:
+        """Fetch weights by a container that lives no longer than this; what is there is kept."""
+        with _said(f"can't fetch {download.repository}"):
+            self._clear(_FETCHER, status="exited")
+            container = self._client.containers.create(
+                download.image,
+                entrypoint=["python3", "-c", _PROGRAM],
+                command=[download.repository, download.revision],
+                user=download.owner,
+                environment={**download.environment, "HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108 (a tmpfs)
+                volumes={
+                    **{name: {"bind": place, "mode": "rw"} for name, place in download.volumes.items()},
+                    **({download.token_file: {"bind": HF_TOKEN.mount, "mode": "ro"}} if download.token_file else {}),
+                },
+                tmpfs={"/tmp": f"uid={USER},mode=1777"},  # noqa: S108 (the container's)
+                init=True,
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges:true"],
+                labels=[_FETCHER],
+            )
+            try:
+                container.start()
+                words = yield from _fetched(download, container.logs(stream=True, follow=True))
+                if code := container.wait()["StatusCode"]:
+                    raise _refused(download, "other", f"exit code {code}, {words}")
+            finally:
+                container.remove(force=True)
+
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid)."""
         with _said("can't prepare the volumes"):
-            self._clear_helpers()
+            self._clear(_HELPER)
             mounts = {name: {"bind": f"/volumes/{name}", "mode": "rw"} for name in names}
             self._client.containers.run(
                 image,
@@ -107,9 +185,9 @@ class SdkActor:
                 remove=True,
             )
 
-    def _clear_helpers(self) -> None:
-        """Remove what earlier preparations left that were cut off."""
-        for left in self._client.api.containers(all=True, filters={"label": _HELPER}):
+    def _clear(self, label: str, **filters: str) -> None:
+        """Remove what earlier ones left that were cut off."""
+        for left in self._client.api.containers(all=True, filters={"label": label, **filters}):
             self._client.api.remove_container(left["Id"], force=True)
 
     def start(self, container: str) -> None:

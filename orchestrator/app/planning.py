@@ -79,7 +79,7 @@ def decide(
     observation = _observed(world, specs, host) if observe else Observation()
     known = replace(known, measured=measured_like(world.workspace.measurements(), specs, host, observation))
     placements = place(specs, request, host, observation, known)
-    documents = _documents(placements.fleet, specs, host, world)
+    documents = documents_of(placements.fleet, specs, host, world)
     sources = {image: world.builder.source(image) for image in {d.image for d in documents}}
     keys = {c.service: c.key_file for c in observation.project(request.project)}
     wanted = [
@@ -116,7 +116,7 @@ def rendered(
     """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
     empty = replace(host, gpus=tuple(replace(gpu, free=None, processes=()) for gpu in host.gpus))
     placements = place(specs, request, empty, Observation())
-    documents = _documents(placements.items, specs, empty, world)
+    documents = documents_of(placements.items, specs, empty, world)
     return placements, files_of(placements, documents, world, empty, ())
 
 
@@ -138,9 +138,10 @@ def files_of(
     return files
 
 
-def _documents(
+def documents_of(
     placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World
 ) -> tuple[ComposeDocument, ...]:
+    """The documents of placements, in their order."""
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
     return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements)

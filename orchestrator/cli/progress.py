@@ -13,17 +13,26 @@ from orchestrator.cli.context import print_line
 from orchestrator.ports import Event
 from orchestrator.report.progress import event_json, live, sentence
 
-#: seconds between two lines of a build or a pull in a pipe
+#: seconds between two lines of a build, a pull or a download in a pipe
 _EVERY = 10.0
 
 
 class Progress:
     """Shows events. ``verbose``: every line that a build or a pull prints. The live lines go away at its end.
 
+    ``talks``: the phases of which a pipe gets a line from time to time; of all others it gets none but the first.
+
     There are no colours, so that ``NO_COLOR`` changes nothing; a terminal that can't move its cursor is a pipe here.
     """
 
-    def __init__(self, verbose: bool, out: TextIO | None = None, columns: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        verbose: bool,
+        out: TextIO | None = None,
+        columns: Callable[[], int] | None = None,
+        talks: frozenset[str] = frozenset({"image"}),
+    ) -> None:
+        self._talks = talks
         self._out = out or sys.stderr
         self._columns = columns or (lambda: shutil.get_terminal_size().columns)
         self._verbose = verbose
@@ -51,11 +60,10 @@ class Progress:
         self._draw(f"{sentence(event)}\n")
 
     def _goes_on(self, event: Event) -> None:
-        image = event.phase == "image"
         if self._live:
             self._shown[event.subject] = live(event, self._columns())
             self._draw("")
-        elif image and (self._verbose or event.seconds - self._spoke >= _EVERY):
+        elif event.phase in self._talks and (self._verbose or event.seconds - self._spoke >= _EVERY):
             self._spoke = event.seconds
             self._draw(f"{sentence(event)}\n")
 
