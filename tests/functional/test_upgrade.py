@@ -17,8 +17,8 @@ from tests.functional.cli import Command, Said, command, world
 
 REGISTRY = Path(__file__).parents[2] / "orchestrator" / "registry" / "models"
 SERVICE = "tiny-transformers"
-PARKED = {"state": "running", "gate": Gate("parked", "CUDA out of memory."), "health": "unhealthy"}
-STARTING = {"state": "running", "gate": Gate("starting"), "health": "starting"}
+PARKED: dict[str, Any] = {"state": "running", "gate": Gate("parked", "CUDA out of memory."), "health": "unhealthy"}
+STARTING: dict[str, Any] = {"state": "running", "gate": Gate("starting"), "health": "starting"}
 
 
 @dataclass
@@ -135,13 +135,12 @@ def test_a_new_version_that_does_not_start(here: FakeWorld, do: Command, state: 
 
 
 def test_a_new_version_of_another_name_or_answer(here: FakeWorld, do: Command) -> None:
-    asked: list[str] = []
+    def back(old: Container) -> Container:
+        here.models.names = None
+        return old
 
-    def served(_: object) -> tuple[str, ...]:
-        asked.append("served")
-        return ("else",) if len(asked) == 1 else ("tiny",)
-
-    here.models.served = served  # type: ignore[method-assign]
+    here.models.names = ("else",)
+    here.actor.born = back
     do("up", "tiny", "--yes").refused(1, "v2 failed: it serves else instead of tiny; brought back v1, which answers")
     serves(here, "v1")
 
