@@ -129,9 +129,9 @@ def main(argv: list[str]) -> int:
         shown, code = alone(probe(int(port)))
     else:
         state = read_state(path)
-        port_of_engine = int(str(state["port"]))
-        status = probe(port_of_engine) if state["phase"] == "ready" else None
-        asleep = status == 200 and state.get("sleep_mode") is True and sleeps(port_of_engine)
+        engine = int(str(state.get("port", 0)))
+        status = probe(engine) if state["phase"] == "ready" else None
+        asleep = status == 200 and state.get("sleep_mode") is True and sleeps(engine)
         shown, code = judge(state, time.time(), status, asleep=asleep)
     print(json.dumps(shown))
     return code
