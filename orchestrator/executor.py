@@ -164,7 +164,7 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
         elapsed = world.clock.now() - begun
         for service in sorted(waiting):
             yield from _change(service, now.get(service), seen, elapsed)
-        waiting = {s for s in waiting if (c := now.get(s)) is not None and not c.ready and not c.failed}
+        waiting = {s for s in waiting if (c := now.get(s)) is not None and not (c.ready or c.asleep or c.failed)}
         if waiting and timeout is not None and elapsed >= timeout:
             for service in sorted(waiting):
                 yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
@@ -186,6 +186,8 @@ def _change(
     elif container.failed:
         reason = (gate.reason if gate else "") or container.error or f"exit code {container.exit_code}"
         yield Event("failed", service, f"{container.phase}: {reason}", elapsed)
+    elif container.asleep:
+        yield Event("failed", service, "asleep: somebody put it to sleep meanwhile", elapsed)
     elif seen.get(service, ("", ""))[0] != words[0]:
         yield Event("phase", service, f"{words[0]}{f' ({words[1]})' if words[1] else ''}", elapsed)
     seen[service] = words

@@ -28,7 +28,7 @@ PHI = "phi-vllm"
 def here() -> FakeWorld:
     """A card of 24 GiB, and phi on it, which holds 10 GiB."""
     phi = spec("phi", gib=8, vllm={"sleep_mode": True}, probe={"expect": "PROBE"})
-    found = FakeWorld(phi, spec("new", gib=14, port=26000), gpus=(gpu(),))
+    found = FakeWorld(phi, spec("new", gib=14, port=26000), spec("small", port=26100), gpus=(gpu(),))
 
     def use(verb: str) -> None:
         found.gpus.gpus = (gpu(free=22.5 if verb == "sleep" else 12.5),)
@@ -208,6 +208,15 @@ def test_up_wakes_it(here: FakeWorld, do: Command) -> None:
     assert [line for line in here.log if "compose" not in line] == [f"wake {of_phi(here)}"]
     assert here.docker.of(PHI).ready
     assert "keep" in do("up", "phi", "--mode", "vllm").out
+
+
+def test_what_wakes_comes_before_what_starts(here: FakeWorld, do: Command) -> None:
+    """The start measures the GPU, and would count the waking as its own."""
+    do("sleep", "phi")
+    here.log.clear()
+    assert do("up", "phi", "small").code == 0
+    assert [line.split()[0] for line in here.log if not line.startswith(("build", "volumes"))] == ["wake", "compose"]
+    assert here.docker.of(PHI).ready
 
 
 def test_status_shows_it_and_is_content(here: FakeWorld, do: Command) -> None:
