@@ -120,7 +120,7 @@ def main(argv: list[str]) -> int:
 
     With a port, and no state file, it is taken that no gate runs: the engine itself is asked.
     """
-    given = dict(zip(argv[::2], argv[1::2], strict=False))
+    given = dict(zip(argv[::2], argv[1::2]))  # noqa: B905  # Python 3.8 has no strict
     path, port = given.pop("--state", DEFAULT_STATE), given.pop("--port", "0")
     if given or len(argv) % 2 or not port.isdecimal():
         print(_USAGE, file=sys.stderr)
