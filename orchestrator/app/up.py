@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
+from orchestrator.app.asking import asked
 from orchestrator.app.measuring import measure
 from orchestrator.app.planning import Decided, decide, select, this_host, versions
 from orchestrator.app.returning import Begun, Outcome, answered, begun, failed
-from orchestrator.app.status import containers, endpoint
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
 from orchestrator.executor import apply, follow
 from orchestrator.plan.assignment import Improve
@@ -19,8 +19,7 @@ from orchestrator.plan.packing import Bin, Item, Packing, Strategy
 from orchestrator.plan.placement import Known
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import DESTRUCTIVE, Step
-from orchestrator.ports import LOCK_PATIENCE, Event, ModelClient, World
-from orchestrator.registry.spec import ModelSpec
+from orchestrator.ports import LOCK_PATIENCE, Event, World
 from orchestrator.secretfile import API_KEY, check
 
 
@@ -153,9 +152,10 @@ def _consent(decided: Decided, screen: Screen) -> None:
 def _until_answered(
     world: World, decided: Decided, start: Begun, options: Options, screen: Screen
 ) -> tuple[Outcome, ...]:
-    services = [d.placement.service for d in decided.documents]
+    awake = [step.subject for step in decided.plan.of("wake")]
+    services = [d.placement.service for d in decided.documents if d.placement.service not in awake]
     outcomes: dict[str, Outcome] = {}
-    for event in _answers(world, decided, services, options):
+    for event in _answers(world, decided, services, options, awake):
         screen.event(event)
         if event.kind == "ready":
             answered(world, decided, start, event.subject)
@@ -183,31 +183,14 @@ def _returned(
     return tuple(told.values())
 
 
-def _answers(world: World, decided: Decided, services: Sequence[str], options: Options) -> Iterator[Event]:
-    """What ``follow`` yields, where ready means answered."""
+def _answers(
+    world: World, decided: Decided, services: Sequence[str], options: Options, awake: Sequence[str] = ()
+) -> Iterator[Event]:
+    """What ``follow`` yields of these services, and of those awake already, where ready means answered."""
     models = {d.placement.service: d.placement.model for d in decided.documents}
     specs = {spec.name: spec for spec in decided.specs}
     client = world.models  # imported while they start, so that nobody waits for it once they are ready
-    for event in follow(decided.plan.project, services, world, options.timeout):
-        asked = event.kind == "ready"
-        yield _asked(world, client, decided.plan.project, event, specs[models[event.subject]]) if asked else event
-
-
-def _asked(world: World, client: ModelClient, project: str, ready: Event, spec: ModelSpec) -> Event:
-    """Ready means answered: the served name is right, and a known image is asked about."""
-    begun = world.clock.now()
-
-    def failed(why: str) -> Event:
-        return replace(ready, kind="failed", text=why)
-
-    try:
-        at = endpoint(world, containers(world, project, [ready.subject])[0])
-        served = client.served(at)
-        if spec.name not in served:
-            return failed(f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}")
-        answer = client.ask(at, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
-    except OrchestratorError as error:
-        return failed(f"it does not answer: {error.what}")
-    if spec.probe.expect is not None and not re.search(spec.probe.expect, answer):
-        return failed(f"it answers {answer!r}, expected {spec.probe.expect!r}")
-    return replace(ready, text="answered", seconds=ready.seconds + world.clock.now() - begun)
+    following = follow(decided.plan.project, services, world, options.timeout)
+    for event in chain((Event("ready", service) for service in awake), following):
+        ready = event.kind == "ready"
+        yield asked(world, client, decided.plan.project, event, specs[models[event.subject]]) if ready else event

@@ -20,6 +20,8 @@ _PAST = {
     "stop": "stopped",
     "remove": "removed",
     "restore": "brought back",
+    "sleep": "asleep",
+    "wake": "awake",
 }
 #: seconds between two lines of a build or a pull in a pipe
 _EVERY = 10.0

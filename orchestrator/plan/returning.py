@@ -29,20 +29,21 @@ class Return:
 
 
 def to_keep(steps: Sequence[Step], observation: Observation) -> tuple[Container, ...]:
-    """Containers that serve and will be replaced. One that does not serve is worth no way back."""
+    """Containers that serve, or could once awake, and will be replaced. Any other is worth no way back."""
     replaced = {step.target for step in steps if step.kind == "replace"}
-    return tuple(c for c in observation.containers if c.ready and c.id in replaced)
+    return tuple(c for c in observation.containers if (c.ready or c.asleep) and c.id in replaced)
 
 
 def way_back(failure: Failure, kept: Sequence[Previous], now: Sequence[Container]) -> Return | None:
     """What comes back after a failure; None for nothing.
 
     ``now``: the project's containers as they are under the lock. What somebody else put there in the meantime stays.
-    The state of the one that failed says nothing: its gate may be about to try it again.
+    The state of the one that failed says nothing: its gate may be about to try it again. But one that somebody put to
+    sleep meanwhile has not failed.
     """
     previous = next((p for p in kept if p.service == failure.service), None)
     there = [c for c in now if c.service == failure.service]
-    if previous is None or any(c.id == previous.id or c.id != failure.container for c in there):
+    if previous is None or any(c.asleep or c.id == previous.id or c.id != failure.container for c in there):
         return None
     old, new = versions(previous.image, failure.image)
     if old == new:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.observation import Container, Gate, Observation, Previous
+from orchestrator.observation import ASLEEP, Container, Gate, Observation, Previous
 from orchestrator.plan.returning import Failure, to_keep, way_back
 from orchestrator.plan.steps import Step
 from tests.builders import container
@@ -57,8 +57,9 @@ def test_the_state_of_what_failed_does_not_matter(state: dict[str, Any]) -> None
         ([KEPT], [new(id="id-of-somebody-else")]),
         ([KEPT], [new(), new(id="id-of-somebody-else")]),
         ([replace(KEPT, id="id-new")], [new()]),
+        ([KEPT], [new(gate=Gate(ASLEEP), health="healthy")]),
     ],
-    ids=["nothing kept", "another's", "replaced meanwhile", "one beside it", "it is what failed"],
+    ids=["nothing kept", "another's", "replaced meanwhile", "one beside it", "it is what failed", "put to sleep"],
 )
 def test_nothing_comes_back(kept: list[Previous], now: list[Container]) -> None:
     assert way_back(FAILURE, kept, now) is None
@@ -79,11 +80,13 @@ def test_the_same_image_with_other_settings_has_no_version_to_name() -> None:
 
 
 def test_only_what_serves_and_is_replaced_is_kept() -> None:
-    serving, starting, staying = (container(m) for m in ("a", "b", "c"))
+    serving, starting, staying, asleep = (container(m) for m in ("a", "b", "c", "d"))
     starting = replace(starting, gate=Gate("starting"), health="starting")
+    asleep = replace(asleep, gate=Gate(ASLEEP))
     steps = [
         Step("replace", "a-transformers", "a test", serving.id),
         Step("replace", "b-transformers", "a test", starting.id),
         Step("keep", "c-transformers", "a test", staying.id),
+        Step("replace", "d-transformers", "a test", asleep.id),
     ]
-    assert to_keep(steps, Observation((serving, starting, staying))) == (serving,)
+    assert to_keep(steps, Observation((serving, starting, staying, asleep))) == (serving, asleep)
