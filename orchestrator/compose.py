@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from orchestrator import __version__, traits
 from orchestrator.errors import RequestError
-from orchestrator.observation import LABEL, SCHEMA
+from orchestrator.observation import LABEL, SCHEMA, SLEEP_MODE
 from orchestrator.plan.commands import KEY_VARIABLES, LOCAL_WEIGHTS, PORT, engine_command
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Desired
+from orchestrator.registry.fields import SLEEP_VARIABLE
 from orchestrator.registry.spec import Engine, ModelSpec, Transformers, Vllm
 from orchestrator.registry.weights import weight_bytes
 from orchestrator.secretfile import API_KEY, GROUP, HF_TOKEN, USER, Secret
@@ -136,7 +137,7 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
         "container": placement.container,
         "image": image.reference,
         "command": command,
-        "environment": sorted(_environment(engine, token=token).items()),
+        "environment": sorted(_environment(engine, token=token, sleep_mode=placement.sleep_mode).items()),
         "published": f"{placement.address}:{placement.port}:{PORT}",
         "mounts": _mounts(spec, image),
         "secrets": [secret.name for secret in secrets],
@@ -190,7 +191,8 @@ def _gate(spec: ModelSpec, placement: Placement) -> tuple[str, ...]:
     key = ("--secret", f"{KEY_VARIABLES[placement.engine]}={API_KEY.mount}") if placement.key else ()
     cached = hub_folder(spec)
     weights = ("--weights", cached, "--weights-bytes", str(download_bytes(spec))) if cached else ()
-    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *weights, *key)
+    sleep = (SLEEP_MODE,) if placement.sleep_mode else ()
+    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *weights, *key, *sleep)
 
 
 def hub_folder(spec: ModelSpec) -> str:
@@ -205,7 +207,7 @@ def fetching(spec: ModelSpec, document: ComposeDocument, token_file: str) -> Dow
     if engine is None or not hub_folder(spec):
         return None
     token = HF_TOKEN in document.secrets
-    environment = {k: v for k, v in _environment(engine, token=token).items() if k.startswith("HF_")}
+    environment = {k: v for k, v in _environment(engine, token=token, sleep_mode=False).items() if k.startswith("HF_")}
     return Download(
         repository=spec.source.repository or "",
         revision=spec.source.revision or "",
@@ -222,7 +224,7 @@ def download_bytes(spec: ModelSpec) -> int:
     return weight_bytes(spec.parameters, "16bit")
 
 
-def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
+def _environment(engine: Engine, *, token: bool, sleep_mode: bool) -> dict[str, str]:
     """Caches on the volumes, telemetry off, then the entry's own, which win."""
     return {
         "DO_NOT_TRACK": "1",
@@ -236,6 +238,7 @@ def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
         "XDG_CACHE_HOME": "/cache",
         **({"HF_TOKEN_PATH": HF_TOKEN.mount} if token else {}),
         **({"VLLM_CACHE_ROOT": "/cache/vllm", "VLLM_NO_USAGE_STATS": "1"} if isinstance(engine, Vllm) else {}),
+        **({SLEEP_VARIABLE: "1"} if sleep_mode else {}),
         **engine.environment,
     }
 

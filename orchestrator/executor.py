@@ -12,14 +12,18 @@ from dataclasses import dataclass
 
 from orchestrator.compose import OWNER, ComposeDocument, Image
 from orchestrator.errors import OrchestratorError
+from orchestrator.observation import Container, Previous
 from orchestrator.pace import Pace
+from orchestrator.plan.returning import Return
 from orchestrator.plan.steps import Plan, Step
-from orchestrator.ports import Advance, Event, World
+from orchestrator.ports import Advance, Endpoint, Event, World
 
 #: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
 GRACE = 30
 #: containers that are stopped or started at the same time
 _AT_ONCE = 8
+#: lines of the log that are told of a container before it is removed because it failed
+_LAST_WORDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +33,21 @@ class Work:
     plan: Plan
     documents: Mapping[str, ComposeDocument]
     files: Mapping[str, str]
+    keep: tuple[Container, ...] = ()
+    """Containers to be replaced that come back if their successors fail."""
 
 
 def apply(work: Work, world: World, timeout: float | None = None) -> Iterator[Event]:
-    """Images, volumes, files, then one Compose call for everything new, and restarts. Raises what a step raises.
+    """Images, volumes, files, what wakes, then one Compose call for everything new, and restarts.
 
-    ``timeout``: seconds for the images, after which nothing has been started and nothing will be.
+    What wakes comes before what starts, because an engine that starts on the same GPU measures the memory there.
+    Nothing that serves is touched before its successor's image is there and what brings it back is on the disk. Raises
+    what a step raises. ``timeout``: seconds for the images, after which nothing was started and nothing will be.
     """
     yield from prepare(work, world, timeout)
     world.workspace.write(work.plan.project, dict(work.files))
     yield from _together(work.plan.of("remove"), world)
+    yield from _together(work.plan.of("wake"), world)
     yield from _compose(work, world)
     yield from _together(work.plan.of("start", "restart"), world)
 
@@ -61,13 +70,35 @@ def prepare(work: Work, world: World, timeout: float | None = None) -> Iterator[
 def remove(plan: Plan, world: World) -> Iterator[Event]:
     """Remove containers by id, forget their documents, and the project's network once it is empty."""
     yield from _together(plan.of("remove"), world)
-    world.workspace.forget(plan.project, [f"{step.subject}.yaml" for step in plan.of("remove")])
+    gone = {step.subject for step in plan.of("remove")}
+    world.workspace.forget(plan.project, [f"{service}.yaml" for service in sorted(gone)])
+    for kept in world.workspace.kept(plan.project):
+        if kept.service in gone:
+            world.workspace.let_go(plan.project, kept)
     world.actor.remove_network(plan.project)
 
 
+def restore(project: str, back: Return, world: World) -> Iterator[Event]:
+    """Remove what failed, with its last words, then make anew and start what served before.
+
+    The failed one goes first, because both want the same name, port and memory. Until the old one has been started
+    all that it takes stays on the disk.
+    """
+    begun = world.clock.now()
+    service, failed = back.step.subject, back.step.target
+    yield Event("start", service, f"{back.step.kind}: {back.step.cause}")
+    if failed:
+        words = b"".join(world.actor.logs(failed, follow=False, tail=_LAST_WORDS)).decode(errors="replace")
+        yield from (Event("said", service, line) for line in words.splitlines())
+        world.actor.remove(failed, GRACE)
+    world.actor.recreate(back.previous.recipe)
+    world.workspace.let_go(project, back.previous)
+    yield Event("done", service, back.step.kind, world.clock.now() - begun)
+
+
 def control(plan: Plan, world: World) -> Iterator[Event]:
-    """Stop, start and restart containers by id."""
-    yield from _together(plan.of("stop", "start", "restart"), world)
+    """Stop, start and restart containers by id, and put their engines to sleep or wake them."""
+    yield from _together(plan.of("stop", "start", "restart", "sleep", "wake"), world)
 
 
 def _image(step: Step, images: Mapping[str, Image], world: World) -> Iterator[Event]:
@@ -103,6 +134,9 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
     new = work.plan.of("create", "replace")
     if not new:
         return
+    for old in work.keep:
+        kept = Previous(old.id, old.service, old.model, old.image, world.actor.recipe(old.id))
+        world.workspace.keep(work.plan.project, kept)
     for step in new:
         yield Event("start", step.subject, f"{step.kind}: {step.cause}")
     begun = world.clock.now()
@@ -119,7 +153,8 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
 def _discard(work: Work, new: Sequence[Step], world: World) -> None:
     """Remove every container that is new, and a replacement that could not start: all or nothing.
 
-    A replacement that runs stays, because what it replaced is gone.
+    A replacement that runs stays, because what it replaced is gone. What served in the place of one that could not
+    start comes back (``restore``).
     """
     kinds = {step.subject: step.kind for step in new}
     for container in world.docker.observe().project(work.plan.project):
@@ -151,5 +186,20 @@ def _lifecycle(step: Step, world: World) -> None:
             world.actor.start(step.target)
         case "restart":
             world.actor.restart(step.target, GRACE)
+        case "sleep":
+            world.models.sleep(_engine(step, world))
+        case "wake":
+            world.models.wake(_engine(step, world))
         case _:
             raise ValueError(f"{step.kind} is not a step of one container")
+
+
+def _engine(step: Step, world: World) -> Endpoint:
+    """Where a container's engine takes orders, which needs no API key; only a port that is the container's is used."""
+    found = next((c for c in world.docker.observe().containers if c.id == step.target and c.published), None)
+    if found is None:
+        raise OrchestratorError(
+            f"{step.subject} is gone, or Docker no longer publishes its port",
+            hint="'orchestrator status' shows what runs",
+        )
+    return Endpoint(found.model, found.url)

@@ -59,7 +59,7 @@ def follow(
         if fresh:
             for service in sorted(waiting):
                 yield from _told(service, seen.get(service), watched[service], every, now - begun, now)
-            waiting = {s for s in waiting if (c := seen.get(s)) is not None and not c.failed}
+            waiting = {s for s in waiting if (c := seen.get(s)) is not None and not (c.failed or c.asleep)}
         for event in _late(waiting, watched, timeout, spent, begun, world.clock.now()):
             waiting.discard(event.subject)
             yield event
@@ -95,6 +95,9 @@ def _told(
         yield Event("failed", service, "its container is gone", elapsed)
         return
     gate, phase = container.gate, container.step
+    if container.asleep:
+        yield Event("failed", service, "asleep: somebody put it to sleep meanwhile", elapsed, container.phase)
+        return
     if container.failed:
         reason = (gate.reason if gate else "") or container.error or f"exit code {container.exit_code}"
         yield Event("failed", service, f"{container.phase}: {reason}", elapsed, container.phase)

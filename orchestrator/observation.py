@@ -18,6 +18,14 @@ IMAGE_SOURCE_LABEL = LABEL + "source"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (a name for it)
 
 
+#: option of the gate whose engine can be put to sleep
+SLEEP_MODE = "--sleep-mode"
+#: the gate's word for an engine that sleeps
+ASLEEP = "asleep"
+#: Bytes that a vLLM asleep at level 1 is counted with on each of its GPUs: the CUDA context, the CUDA graphs and what
+#: other libraries hold stay. 1.27 GiB were reported for 0.67 GiB of weights (llm-d-fast-model-actuation, issue 746;
+#: an H100 with vLLM 0.26), rounded up here. Not verified here.
+RESIDUE = 3 << 29
 #: what Docker may still show while the engine answers already: the gate's word is as old as the last health check
 _BEFORE_READY = frozenset({"starting", "queued", "waiting-memory", "pausing", "unresponsive"})
 
@@ -88,10 +96,14 @@ class Container:
     """Whether its engine answered ``GET /health`` with 200 just now; None where it was not asked."""
 
     @property
+    def host(self) -> str:
+        """The address at which this host reaches it."""
+        return "127.0.0.1" if self.address == EVERYWHERE else self.address
+
+    @property
     def url(self) -> str:
         """Where this host reaches it."""
-        host = "127.0.0.1" if self.address == EVERYWHERE else self.address
-        return f"http://{host}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def running(self) -> bool:
@@ -122,7 +134,24 @@ class Container:
     @property
     def askable(self) -> bool:
         """Whether an engine may answer at its port now, and nobody else could in its place."""
-        return self.state == "running" and self.published and not self.failed and self.phase != "stopping"
+        return self.state == "running" and self.published and self.phase not in {"parked", "stopping", ASLEEP}
+
+    @property
+    def can_sleep(self) -> bool:
+        """Whether its engine was started for sleep mode."""
+        return SLEEP_MODE in self.command[: self.command.index("--") if "--" in self.command else None]
+
+    @property
+    def asleep(self) -> bool:
+        """Whether its engine runs and has given its GPU's memory back."""
+        return self.phase == ASLEEP
+
+    @property
+    def holds(self) -> int:
+        """Bytes of each of its GPUs that nobody else may count on: its claim, and asleep only what stays of it."""
+        if not self.running:
+            return 0
+        return min(self.claim, RESIDUE) if self.asleep else self.claim
 
     @property
     def ready(self) -> bool:
@@ -133,6 +162,18 @@ class Container:
     def failed(self) -> bool:
         """Whether waiting longer can't help: parked, dead, paused by hand, or never started."""
         return self.phase in {"parked", "dead", "paused", "created"}
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """A container that served and was replaced: kept until its successor has answered, and back if that fails."""
+
+    id: str
+    service: str
+    model: str
+    image: str
+    recipe: str
+    """Docker's description of it, as JSON, from which it can be made anew as it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from orchestrator.compose import FLEET_FILE, Download, Image, built_image
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Fingerprint, Measurement, Use
 from orchestrator.inventory import Gpu, Host
-from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
+from orchestrator.observation import ASLEEP, LABEL, Container, Foreign, Gate, Observation, PortHolder, Previous
 from orchestrator.observation import Image as LocalImage
 from orchestrator.ports import PATIENCE, Advance, DockerVersion, Endpoint, Library, World
 from orchestrator.registry.loader import Registry
@@ -130,7 +130,7 @@ class FakeDocker:
 
 @dataclass
 class FakeActor:
-    """DockerActor. ``fails`` says which verb raises what."""
+    """DockerActor. ``fails`` says which verb raises what, ``born`` how a container that is made anew turns out."""
 
     docker: FakeDocker
     log: list[str]
@@ -138,6 +138,8 @@ class FakeActor:
     downloads: list[Download] = field(default_factory=list)
     advances: Iterable[Advance] = (Advance("", 0, 8), Advance("", 8, 8))
     """What a download tells."""
+    born: Callable[[Container], Container] = field(default_factory=lambda: _serving)
+    recipes: dict[str, Container] = field(default_factory=dict)
 
     def _do(self, verb: str, subject: str) -> None:
         self.log.append(f"{verb} {subject}")
@@ -179,6 +181,21 @@ class FakeActor:
         self._do("remove", container)
         self.docker.containers.pop(container, None)
 
+    def recipe(self, container: str) -> str:
+        self._do("recipe", container)
+        found = self.docker.containers[container]
+        self.recipes[f"recipe of {container}"] = found
+        return f"recipe of {container}"
+
+    def recreate(self, recipe: str) -> None:
+        self._do("recreate", recipe)
+        old = self.recipes[recipe]
+        taken = [
+            c.name for c in self.docker.containers.values() if c.name == old.name or (c.running and c.port == old.port)
+        ]
+        assert not taken, "its name and port have to be free"
+        self.docker.add(self.born(replace(old, id=f"{old.id}-again")))
+
     def remove_network(self, project: str) -> None:
         self._do("network", project)
 
@@ -195,7 +212,7 @@ def _serving(container: Container) -> Container:
 class FakeCompose:
     """ComposeCli: makes containers of the documents in the workspace.
 
-    ``fails``: after they were created, and those in ``started`` before that were started.
+    ``fails``: after they were created, and those in ``started`` before that were started; ``early``: before all that.
     """
 
     docker: FakeDocker
@@ -204,6 +221,7 @@ class FakeCompose:
     born: Callable[[Container], Container] = _serving
     fails: OrchestratorError | None = None
     started: frozenset[str] = frozenset()
+    early: bool = False
     missing: OrchestratorError | None = None
 
     def version(self) -> str:
@@ -213,6 +231,8 @@ class FakeCompose:
 
     def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
         self.log.append(f"compose up {' '.join(services)}")
+        if self.fails is not None and self.early:
+            raise self.fails
         files = self.workspace.files[project]
         included = parse(files[FLEET_FILE])["include"]
         for service in services:
@@ -305,15 +325,36 @@ class FakeGpus:
 class FakeModels:
     """ModelClient: serves what the containers say, unless told otherwise.
 
-    ``asked`` is what it was asked, ``keys`` the API key of each request, "" for none.
+    ``asked`` is what it was asked, ``keys`` the API key of each request, "" for none. ``refuses`` says which order of
+    "sleep" and "wake" raises what, ``then`` what else happens with it; ``deaf``: it takes them and does nothing.
     """
 
     docker: FakeDocker
+    log: list[str] = field(default_factory=list)
     names: tuple[str, ...] | None = None
     answer: str = "PROBE7"
     fails: OrchestratorError | None = None
     asked: list[tuple[str, str, str, bytes | None, int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    refuses: dict[str, OrchestratorError] = field(default_factory=dict)
+    then: Callable[[str], None] = lambda _verb: None
+    deaf: bool = False
+
+    def sleep(self, at: Endpoint) -> None:
+        self._order("sleep", at, Gate(ASLEEP))
+
+    def wake(self, at: Endpoint) -> None:
+        self._order("wake", at, READY)
+
+    def _order(self, verb: str, at: Endpoint, gate: Gate) -> None:
+        assert not at.key, "an order goes to no guarded path"
+        (found,) = (c for c in self.docker.containers.values() if c.url == at.base)
+        self.log.append(f"{verb} {found.id}")
+        if verb in self.refuses:
+            raise self.refuses[verb]
+        if not self.deaf:
+            self.docker.containers[found.id] = replace(found, gate=gate)
+            self.then(verb)
 
     def served(self, at: Endpoint) -> tuple[str, ...]:
         self.keys.append(at.key)
@@ -357,6 +398,7 @@ class FakeWorkspace:
     busy: OrchestratorError | None = None
     locked: bool = False
     measured: dict[Fingerprint, Measurement] = field(default_factory=dict)
+    previous: dict[tuple[str, str], Previous] = field(default_factory=dict)
 
     def folder(self, project: str) -> Path:
         return Path("/state") / project
@@ -371,6 +413,17 @@ class FakeWorkspace:
     def forget(self, project: str, names: Sequence[str]) -> None:
         for name in names:
             self.files.get(project, {}).pop(name, None)
+
+    def keep(self, project: str, previous: Previous) -> None:
+        assert self.locked, "it is kept under the lock"
+        self.previous[project, previous.service] = previous
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        return tuple(previous for (where, _), previous in sorted(self.previous.items()) if where == project)
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        if self.previous.get((project, previous.service)) == previous:
+            del self.previous[project, previous.service]
 
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         return self.named.get(secret.variable) or kept or str(self.folder(project) / secret.default)
@@ -457,7 +510,7 @@ class FakeWorld:
         self.compose = FakeCompose(self.docker, self.workspace, self.log)
         self.builder = FakeBuilder(self.docker, self.log)
         self.gpus = FakeGpus(tuple(gpus))
-        self.models = FakeModels(self.docker)
+        self.models = FakeModels(self.docker, self.log)
         self.pulse = FakePulse(self.docker)
         self.clock = FakeClock()
         self.library: Library = library or FakeLibrary({model.name: model for model in models})

@@ -20,7 +20,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from huggingface_hub import (  # type: ignore[import-not-found, unused-ignore]
     HfApi,
@@ -36,6 +36,8 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[import-not-fo
 NOT_NEEDED = ("*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*")
 _PART = ".part.incomplete"
 _AT_ONCE = 4
+#: tries of a file without one more byte
+_IN_VAIN = 3
 #: seconds after which a partial file of somebody else is nobody's any more
 _OLD = 3600
 #: the hub gives larger files by its own protocol only, which ``snapshot_download`` speaks
@@ -96,14 +98,30 @@ def _whole(repository: str, commit: str, file: Any, blobs: Path) -> None:
         if blob.exists():
             part.unlink(missing_ok=True)
             return
-        begun = target.tell()
-        http_get(url, target, resume_size=begun, headers=build_hf_headers(), expected_size=file.size)
-        target.flush()
-        if begun and _sha256(part) != blob.name:
+        pieces = _pieces(url, target, file.size)
+        if pieces > 1 and _sha256(part) != blob.name:
             part.unlink()
             raise Refused("other", f"{file.rfilename} was damaged when it was resumed; run it again to fetch it anew")
         part.chmod(0o644)
         part.replace(blob)
+
+
+def _pieces(url: str, target: BinaryIO, size: int | None) -> int:
+    """The rest of a file, gone on with as long as more of it comes; returns of how many pieces the file is."""
+    pieces, vain = 1 if target.tell() == 0 else 2, 0
+    while True:
+        begun = target.tell()
+        try:
+            http_get(url, target, resume_size=begun, headers=build_hf_headers(), expected_size=size)
+        except Exception as error:
+            vain = 0 if target.tell() > begun else vain + 1
+            if vain >= _IN_VAIN or _kind(error) != "network":
+                raise
+            pieces += 1
+            time.sleep(1.0)
+            continue
+        target.flush()
+        return pieces
 
 
 def _name(file: Any) -> str:

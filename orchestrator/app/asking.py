@@ -1,4 +1,4 @@
-"""Ready means answered: what ``up`` asks before it says that a model is ready, and ``status --probe`` whenever."""
+"""Ready means answered: what ``up`` and ``wake`` ask before they say that a model is ready, and ``status --probe``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FIRST, _AGAIN = 600.0, 60.0
 _QUESTION, _TOKENS = "What is in this image?", 8
 
 
-def asked(world: World, client: ModelClient, project: str, ready: Event, spec: ModelSpec) -> Event:
+def asked(world: World, client: ModelClient, project: str, ready: Event, spec: ModelSpec | None) -> Event:
     """The event once the model has answered, or why that is no answer."""
     begun = world.clock.now()
     try:

@@ -21,10 +21,11 @@ from orchestrator.compose import (
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
-from orchestrator.inventory import Host
-from orchestrator.observation import Observation
+from orchestrator.inventory import Gpu, Host
+from orchestrator.observation import Container, Observation
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
+from orchestrator.plan.returning import to_keep
 from orchestrator.plan.steps import Plan, steps
 from orchestrator.ports import World
 from orchestrator.registry.loader import Registry
@@ -93,21 +94,25 @@ def decide(
     warnings = tuple(w for p in placements.fleet for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
-    work = Work(plan, MappingProxyType({d.placement.service: d for d in documents}), MappingProxyType(files))
+    by_service = MappingProxyType({d.placement.service: d for d in documents})
+    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation))
     return Decided(plan, placements, specs, documents, work, observation)
 
 
 def _observed(world: World, specs: Sequence[ModelSpec], host: Host) -> Observation:
     """One snapshot, with what others hold of the GPUs."""
     observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES], listeners=True)
-    if not any(gpu.processes for gpu in host.gpus):
-        return observation
-    ours = {c.id for c in observation.containers}
+    return replace(observation, others=MappingProxyType(held_by_others(world, host.gpus, observation.containers)))
+
+
+def held_by_others(world: World, gpus: Sequence[Gpu], ours: Sequence[Container]) -> dict[str, int]:
+    """Bytes of each GPU that processes in none of these containers hold."""
     others: dict[str, int] = {}
-    for use in world.gpus.uses(host.gpus, ours):
-        if use.container_id not in ours:
+    known = {c.id for c in ours}
+    for use in world.gpus.uses(gpus, known) if any(gpu.processes for gpu in gpus) else ():
+        if use.container_id not in known:
             others[use.gpu] = others.get(use.gpu, 0) + (use.bytes or 0)
-    return replace(observation, others=MappingProxyType(others))
+    return others
 
 
 def rendered(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.app.planning import Decided
+from orchestrator.app.returning import Outcome
 from orchestrator.app.status import alive, containers
 from orchestrator.app.up import Options, Screen, up
 from orchestrator.cli.context import (
@@ -83,7 +84,8 @@ def command(
 
     def agree(steps: Sequence[Step]) -> bool:
         lost = ", ".join(f"{step.subject} ({step.cause})" for step in steps)
-        return confirmed(f"This ends what serves now: {lost}. Go on?", yes)
+        back = "" if no_wait else " It comes back if the new one fails."
+        return confirmed(f"This ends what serves now: {lost}.{back} Go on?", yes)
 
     def show(decided: Decided) -> None:
         if as_json:
@@ -96,13 +98,22 @@ def command(
         failed = up(context.world, request, options, Screen(show, tell, agree))
     if dry_run:
         return
-    found = alive(context.world, containers(context.world, context.project, names))
+    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in names])
     if as_json:
-        print_line({"schema": 1, "event": "end", "models": status_json(found, {}, {})["models"], "failed": [*failed]})
+        late = [outcome.service for outcome in failed]
+        print_line({"schema": 1, "event": "end", "models": status_json(found, {}, {})["models"], "failed": late})
     else:
         click.echo(status_table(found, context.world.clock.now(), {}, {}), nl=False)
     if failed:
-        raise OrchestratorError(
-            f"not ready: {', '.join(failed)}",
-            hint=f"'orchestrator logs {names[0]}' shows what the engine said",
-        )
+        raise _not_ready(failed, names[0])
+
+
+def _not_ready(outcomes: Sequence[Outcome], name: str) -> OrchestratorError:
+    """What failed, and what came back. Of what was removed for that the last lines were shown."""
+    plain = [outcome.service for outcome in outcomes if not outcome.cause]
+    back = [f"{outcome.service}: {outcome.cause}; {outcome.words}" for outcome in outcomes if outcome.cause]
+    logs = f"'orchestrator logs {name}' shows what the engine said"
+    return OrchestratorError(
+        "; ".join([*([f"not ready: {', '.join(plain)}"] if plain else []), *back]),
+        hint=logs if plain else "above are the last lines of what failed; mend it and run it again",
+    )

@@ -39,6 +39,7 @@ class Options:
     secrets: tuple[tuple[str, Path], ...] = ()
     weights: Path | None = None
     weights_bytes: int | None = None
+    sleep_mode: bool = False
     policy: core.Policy = _DEFAULT_POLICY
     grace_s: float = 25.0
     poll_s: float = 0.25
@@ -54,7 +55,7 @@ class Supervisor:
     def __init__(self, options: Options, wake: Wake) -> None:
         self._options = options
         self._wake = wake
-        self._file = StateFile(options.state, options.port)
+        self._file = StateFile(options.state, options.port, sleep_mode=options.sleep_mode)
         self._record = RecordFile(options.locks / core.record_name(options.name))
         self._locks = GpuLocks(options.locks, options.gpus, options.name, options.host)
         self._argv = core.digest(options.argv)

@@ -15,6 +15,9 @@ _PAST = {
     "start": "started",
     "stop": "stopped",
     "remove": "removed",
+    "restore": "brought back",
+    "sleep": "asleep",
+    "wake": "awake",
 }
 _BAR = 20
 #: columns below which a line has no room for a bar
@@ -25,6 +28,8 @@ _MOST = 0.99
 
 def sentence(event: Event) -> str:
     """An event on a line of its own."""
+    if event.kind == "said":
+        return f"{event.subject} | {event.text}"
     match event.kind:
         case "done":
             words = f"{_PAST.get(event.text, event.text)} ({event.seconds:.1f} s)"
@@ -34,7 +39,7 @@ def sentence(event: Event) -> str:
         case "ready":
             words = f"ready, {event.text} ({event.seconds:.1f} s)"
         case "late" | "failed":
-            words = f"failed, {event.text}"
+            words = f"{event.kind}, {event.text}"
         case _:
             words = _known(event)
     return f"{event.subject}: {words}"

@@ -19,7 +19,7 @@ LOADING = Event("progress", "a-vllm", "", 30, "weights", None, 1_200_000_000, 4_
         (Event("phase", "a-vllm", "1 of 2 files", 9, "load", 0.5), "a-vllm: load (1 of 2 files) (9 s)"),
         (LOADING, "a-vllm: 1.2 GB of about 4.4 GB, 50.0 MB/s, 1 min left"),
         (Event("ready", "a-vllm", "answered", 61.26), "a-vllm: ready, answered (61.3 s)"),
-        (Event("late", "a-vllm", "no progress"), "a-vllm: failed, no progress"),
+        (Event("late", "a-vllm", "no progress"), "a-vllm: late, no progress"),
         (Event("failed", "a-vllm", "parked: x"), "a-vllm: failed, parked: x"),
     ],
 )

@@ -47,6 +47,7 @@ def parse(argv: Sequence[str], host: str) -> Options:
         secrets=tuple(found.secret),
         weights=Path(found.weights) if found.weights else None,
         weights_bytes=found.weights_bytes or None,
+        sleep_mode=found.sleep_mode,
         policy=Policy(found.restarts, found.pause, found.forget_after),
         grace_s=found.grace,
         poll_s=found.poll,
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--weights", default="", metavar="DIR", help="the repository's folder in the hub's cache, to see it grow")
     add("--weights-bytes", type=_size, default=0, metavar="N", help="about how large it gets (0: not known)")
+    add("--sleep-mode", action="store_true", help="the engine can sleep: health asks it for GET /is_sleeping too")
     add("--name", default="", help="name of the container (default: its host name)")
     add("--locks", default=DEFAULT_LOCKS, metavar="DIR", help="folder of the locks (default: %(default)s)")
     add("--state", default=DEFAULT_STATE, metavar="FILE", help="where health reads (default: %(default)s)")

@@ -39,8 +39,8 @@ class State:
     exit_code: int | None = None
     progress: Progress | None = None
 
-    def to_json(self, port: int) -> str:
-        """One line; ``port`` is for our own health check and is not shown by it."""
+    def to_json(self, port: int, *, sleep_mode: bool = False) -> str:
+        """One line; ``port`` and ``sleep_mode`` are for our own health check and are not shown by it."""
         return json.dumps(
             {
                 "schema": SCHEMA,
@@ -53,6 +53,7 @@ class State:
                 "progress": self.progress
                 and replace(self.progress, text=clip(self.progress.text, _TEXT_BYTES)).shown(),
                 "port": port,
+                "sleep_mode": sleep_mode,
             }
         )
 
