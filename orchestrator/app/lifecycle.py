@@ -64,8 +64,10 @@ def logs(world: World, project: str, name: str, *, follow: bool, tail: int | Non
 
 def ask(world: World, project: str, name: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
     """The answer of a running model."""
-    chosen = alive(world, containers(world, project, [name]))
-    container = next((c for c in chosen if c.ready), None)
+    told = containers(world, project, [name])
+    chosen = alive(world, told)
+    # one that is busy may be late with its sign of life, and has an answer all the same
+    container = next((now for now, before in zip(chosen, told, strict=True) if now.ready or before.ready), None)
     if container is None and any(c.asleep for c in chosen):
         raise OrchestratorError(f"{name} is asleep", hint=f"'orchestrator wake {name}' wakes it in seconds")
     if container is None:

@@ -394,7 +394,6 @@ def test_a_green_container_with_a_dead_engine_is_shown_dead(
     assert said.code == 1
     assert said.out.count("unresponsive") == 1
     assert "its engine does not answer GET /health" in said.out
-    do("ask", "a", "?").refused(1, "a is not ready: unresponsive")
 
 
 def test_status_knows_of_an_answer_before_docker_does(here: FakeWorld, do: Command) -> None:

@@ -196,7 +196,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         if "/health" not in str(args[0]):
-            print(format % args, flush=True)
+            print(f"{format % args} at {time.time():.3f}", flush=True)
 
 
 def main() -> None:
@@ -209,12 +209,16 @@ def main() -> None:
     if arguments.require_api_key and not Handler.key:
         sys.exit(2)
     print("loading weights", flush=True)
+    # as the real server says it, for the gate
+    print(f"{time.strftime('%F %T')},000 INFO server: loading weights: a stub", flush=True)
     load()
     if code := os.environ.get("STUB_EXIT"):
         sys.exit(int(code))
     print("ready", flush=True)
     Handler.served_name = os.environ.get("STUB_WRONG_NAME") or arguments.served_name
-    ThreadingHTTPServer((arguments.host, arguments.port), Handler).serve_forever()
+    server = ThreadingHTTPServer((arguments.host, arguments.port), Handler)
+    print(f"could answer at {time.time():.3f}", flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":
