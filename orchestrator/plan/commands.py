@@ -68,10 +68,16 @@ def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...
         *(("--tensor-parallel-size", str(profile.gpus)) if profile.gpus > 1 else ()),
         *("--max-model-len", str(profile.context), "--max-num-seqs", str(engine.max_num_seqs)),
         *_vllm_memory(engine, placement),
-        *("--limit-mm-per-prompt", f'{{"image":{spec.images.max_per_prompt},"video":0}}'),
+        *("--limit-mm-per-prompt", _limits(spec.images.max_per_prompt, engine.image)),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
         *_flags(_with_image_size(engine.flags, spec.images, profile)),
     )
+
+
+def _limits(images: int, image: str) -> str:
+    """How many images a prompt may have, in the form that this vLLM reads. No videos: their memory is not claimed."""
+    json_is_read = traits.VLLM_LIMITS_AS_JSON.has(traits.vllm_release(image))
+    return f'{{"image":{images},"video":0}}' if json_is_read else f"image={images},video=0"
 
 
 def _with_image_size(flags: Mapping[str, Flag], images: Images, profile: Profile) -> Mapping[str, Flag]:
@@ -96,7 +102,7 @@ def _vllm_memory(engine: Vllm, placement: Placement) -> tuple[str, ...]:
         return ()
     share = -(-1000 * (placement.claim.total - placement.claim.outside) // min(totals))
     utilization = ("--gpu-memory-utilization", f"{min(share, _MOST) / 1000:.3f}")
-    if not traits.has_kv_cache_bytes(engine.image):
+    if not traits.vllm_has("kv-cache-memory-bytes", engine.image):
         return utilization
     return (*utilization, "--kv-cache-memory-bytes", str(placement.claim.kv_cache))
 

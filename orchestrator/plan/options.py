@@ -195,6 +195,8 @@ def _warnings(spec: ModelSpec, name: EngineName, engine: Engine) -> tuple[str, .
             f"{spec.name}: the founding report does not allow {name}, the facts do "
             f"('orchestrator models show {spec.name}')"
         )
+    if isinstance(engine, Vllm) and (remark := traits.vllm_remark(engine.image)):
+        found.append(f"{spec.name}: {remark}")
     if isinstance(engine, Vllm) and traits.counts_neighbours(engine.image):
         found.append(f"{spec.name}: {engine.image} counts other processes on the GPU as its own; share no card with it")
     reported = engine.report.memory_gb

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from orchestrator import traits
 from orchestrator.registry.fields import (
     DERIVED_TRANSFORMERS,
     DERIVED_VLLM,
@@ -33,6 +34,7 @@ from orchestrator.registry.fields import (
     derived_flags,
     internal_variables,
     refuse,
+    unknown_flags,
     wrong_lengths,
 )
 from orchestrator.registry.limits import Images, Smallest, Tiles, wrong_smallest
@@ -227,6 +229,15 @@ class Vllm(Engine):
         refuse((*derived_flags(self.flags, DERIVED_VLLM), *internal_variables(self.environment)))
         return self
 
+    @model_validator(mode="after")
+    def _starts(self) -> Self:
+        refuse(unknown_flags(self.flags, self.image))
+        several = "cpu" in self.devices or max(self.tensor_parallel) > 1
+        if several and self.shm_mib < traits.VLLM_SHARED_MIB:
+            least = f"must be at least {traits.VLLM_SHARED_MIB}"
+            refuse([(("shm_mib",), f"{least} on the CPU and over several GPUs, where vLLM's processes share memory")])
+        return self
+
 
 class Transformers(Engine):
     """A model on our Transformers server, in an image of ours (by dependency family) or of the user's."""
@@ -291,6 +302,13 @@ class ModelSpec(Frozen):
             for name, evidence in found.items()
             if evidence.stand_in and not (self.source.remote_code and evidence.level == "served-tiny")
         )
+        return self
+
+    @model_validator(mode="after")
+    def _vllm_knows_it(self) -> Self:
+        if (vllm := self.engines.vllm) is not None and vllm.possible:
+            trouble = traits.architecture_trouble(self.architecture.name, vllm.image)
+            refuse([(("engines", "vllm", "image"), f"{self.architecture.name} {trouble}")] if trouble else [])
         return self
 
     @model_validator(mode="after")
