@@ -187,7 +187,7 @@ def test_engine_settings(line: str, message: str) -> None:
         ("repository: null", "5 source: needs one of repository, path or builtin"),
         (
             "repository: owner/phi\n  builtin: x",
-            "5 source: builtin weights come with the server: remove repository and path, or builtin",
+            "5 source: builtin weights come with orchestrator: remove repository and path, or builtin",
         ),
         ("path: ../x", "6 source.path: must be an absolute path without '..', got text '../x'"),
         ("repository: a/b/c", "6 source.repository: must be a repository like owner/name, got text 'a/b/c'"),
@@ -202,6 +202,13 @@ def test_a_flag_that_an_older_image_does_not_take_is_told() -> None:
     assert wrong(f"{older}    flags: {{async-scheduling: true, x: false}}\n") == [
         f"{VLLM_LINE + 4} engines.vllm.flags.async-scheduling: is not known to vLLM 0.8.5: since 0.10.0",
         f"{VLLM_LINE + 4} engines.vllm.flags.x: can't be false in vLLM 0.8.5: the form --no-x came with 0.9.0",
+    ]
+
+
+def test_the_image_for_the_cpu_is_looked_at_too() -> None:
+    text = f"{entry()}    cpu_image: x:v0.9.0\n    flags: {{async-scheduling: true}}\n"
+    assert wrong(text) == [
+        f"{VLLM_LINE + 5} engines.vllm.flags.async-scheduling: is not known to vLLM 0.9.0: since 0.10.0"
     ]
 
 
