@@ -152,7 +152,6 @@ def test_a_changed_image_replaces(here: FakeWorld, do: Command) -> None:
         (["up", "demo", "--port", "many"], ["'many' is not a valid integer", "up --help"]),
         (["up", "demo", "qwen2-vl-2b", "--port", "25000"], ["--port is for one model, and 2 were named"]),
         (["up", "demo", "--gpu", "0"], ["there is no GPU '0'", "NVML: no driver"]),
-        (["up", "demo", "--mode", "vllm"], ["demo has no vllm entry"]),
         (["up", "demo", "--mode", "llama"], ["'llama' is not one of 'auto', 'vllm', 'transformers'"]),
         (["up", "demo", "--inventory", "nowhere.yaml"], ["can't read the file", "nowhere.yaml"]),
         (["up", "demo", "--timeout", "-1"], ["-1"]),
@@ -308,7 +307,9 @@ def own_entry(tmp_path: Path, before: str, after: str, *, builtin: bool = True, 
     """A folder with the demo's entry, changed in one place; without builtin it comes from a repository."""
     text = (Path(__file__).parents[2] / "orchestrator/registry/models/demo.yaml").read_text(encoding="utf-8")
     assert before in text
-    text = text.replace(before, after).replace("port: 24000", f"port: {port}")
+    text = (
+        text.replace(before, after).replace("port: 24000", f"port: {port}").replace("port: 24050", f"port: {port + 50}")
+    )
     if not builtin:
         text = text.replace("  builtin: demo\n", "  repository: owner/demo\n")
     name = text.partition("\nname: ")[2].partition("\n")[0]

@@ -84,7 +84,7 @@ HF_PROBLEM = (
 )
 VLLM_KEYS = (
     "report, possible, known, problems, evidence, port, devices, dtype, max_model_len, max_num_seqs, storages, "
-    "keep_16bit, smallest, flags, environment, shm_mib, image, tensor_parallel"
+    "keep_16bit, smallest, flags, environment, shm_mib, image, cpu_image, tensor_parallel"
 )
 
 
