@@ -88,6 +88,8 @@ VLLM_LIMITS_AS_JSON = Span(since=(0, 8, 5))
 #: ``--gpu-memory-utilization`` means this instance alone; before, V1 counted in what other processes hold on the card
 #: (``non_torch_allocations`` in gpu_worker.py of 0.9.0, gone in 0.9.1)
 VLLM_PER_INSTANCE = Span(since=(0, 9, 1))
+#: ``--enable-sleep-mode`` with all three of /sleep, /wake_up and /is_sleeping; 0.7.3 lacks the last
+VLLM_SLEEP_MODE = Span(since=(0, 8, 0))
 #: Architectures of entries that not all those releases know (model_executor/models/registry.py)
 VLLM_ARCHITECTURES: Mapping[str, Span] = MappingProxyType({"DotsOCRForCausalLM": Span(since=(0, 11, 0))})
 #: Shared memory, in MiB, without which vLLM 0.32.0 refuses to start where its engine has more processes than one: on
@@ -170,3 +172,8 @@ def _outside(span: Span, release: Version) -> str:
 def written(release: Version) -> str:
     """(0, 33, 0) -> "0.33.0"."""
     return ".".join(map(str, release))
+
+
+def can_sleep(image: str) -> bool:
+    """Whether the vLLM in this image has sleep mode."""
+    return VLLM_SLEEP_MODE.has(vllm_release(image))
