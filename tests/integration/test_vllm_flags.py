@@ -13,6 +13,7 @@ from orchestrator.adapters.library import Files
 from orchestrator.inventory import GIB, Gpu
 from orchestrator.memory import claim
 from orchestrator.plan.commands import engine_command
+from orchestrator.plan.images import images_of
 from orchestrator.profile import Profile, ladder
 from orchestrator.registry.spec import ModelSpec, Vllm
 from tests.builders import gpu, placement
@@ -29,24 +30,34 @@ WRONG = {
 }
 
 
-def variants(spec: ModelSpec, engine: Vllm) -> Iterator[Profile]:
-    """Every profile that a plan may choose, each also divided over two GPUs."""
-    for rung in ladder(spec, engine):
-        yield rung.profile
-        yield replace(rung.profile, gpus=2)
+def variants(spec: ModelSpec, engine: Vllm) -> Iterator[tuple[Profile, bool]]:
+    """Every profile that a plan may choose, each also divided over two GPUs; the first also with sleep mode."""
+    rungs = ladder(spec, engine)
+    yield rungs[0].profile, True
+    for rung in rungs:
+        yield rung.profile, False
+        yield replace(rung.profile, gpus=2), False
 
 
 def command_lines() -> dict[str, tuple[str, ...]]:
-    """Of every entry that knows vLLM, by name and profile."""
+    """Of every entry that knows vLLM, by name, mode and profile."""
     found: dict[str, tuple[str, ...]] = {}
     for spec in Files().registry(()).models.values():
         if (engine := spec.engine("vllm")) is not None:
             assert isinstance(engine, Vllm)
-            for profile in variants(spec, engine):
+            for profile, sleeps in variants(spec, engine):
                 on: tuple[Gpu, ...] = (CARD,) * profile.gpus
                 size = claim(spec, "vllm", profile, GIB // 2)
-                where = placement(spec.name, "vllm", on=on, claim=size, profile=profile)
-                found[f"{spec.name}: {profile}"] = engine_command(spec, where)
+                where = placement(
+                    spec.name,
+                    "vllm",
+                    on=on,
+                    claim=size,
+                    profile=profile,
+                    sleep_mode=sleeps,
+                    image=images_of(engine, "gpu")[0],
+                )
+                found[f"{spec.name}: {'sleeps ' if sleeps else ''}{profile}"] = engine_command(spec, where)
     return found
 
 
@@ -88,6 +99,7 @@ def test_vllm_takes_every_command_line(engine: Engine, vllm_image: str) -> None:
         assert parsed["max_model_len"] == words[words.index("--max-model-len") + 1]
         assert parsed["enforce_eager"] == str("graphs=off" in name)
         assert parsed["quantization"] == ("fp8" if "weights=fp8" in name else "None")
+        assert parsed["enable_sleep_mode"] == str("sleeps" in name)
         assert parsed["tensor_parallel_size"] == name[-1]
         assert parsed["trust_remote_code"] == str("--trust-remote-code" in words)
         told = words[words.index("--mm-processor-kwargs") + 1] if "--mm-processor-kwargs" in words else "null"
