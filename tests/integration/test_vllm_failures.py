@@ -87,7 +87,7 @@ def test_each_is_told_by_its_name_and_not_tried_again(
     for port, (name, (spoil, _)) in enumerate(WRONG.items(), start=25100):
         write(cli, name, port, spoil, foreign)
 
-    done = cli.run("up", *WRONG, "--mode", "vllm", "--yes", code=1, timeout=400)
+    done = cli.run("up", *WRONG, "--mode", "vllm", "--yes", code=1, timeout=590)
 
     for name, (_, words) in WRONG.items():
         assert re.search(rf"^{name}-vllm: failed, parked: {words}", done.err, re.MULTILINE), (name, done)
