@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Fingerprint, Measurement
+from orchestrator.observation import Previous
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
@@ -22,6 +23,7 @@ STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
 _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
 _MEASURED = "measurements.json"
+_KEPT = "previous"
 _POLL = 0.2
 
 
@@ -57,6 +59,24 @@ class StateFolder:
         """Remove documents."""
         for name in names:
             (self.folder(project) / name).unlink(missing_ok=True)
+
+    def keep(self, project: str, previous: Previous) -> None:
+        """Keep what is about to be replaced, instead of what was kept of its service before."""
+        write_atomically(self._previous(project, previous.service), json.dumps(asdict(previous), indent=1).encode())
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        """What is kept of a project, sorted by service; a file that is not one of ours is passed over."""
+        files = sorted(self._previous(project, "").parent.glob("*.json"))
+        return tuple(found for file in files if (found := _previous(file)) is not None)
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        """Keep it no longer; what was kept of its service since then stays."""
+        file = self._previous(project, previous.service)
+        if _previous(file) == previous:
+            file.unlink(missing_ok=True)
+
+    def _previous(self, project: str, service: str) -> Path:
+        return self.folder(project) / _KEPT / f"{service}.json"
 
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""
@@ -147,6 +167,13 @@ class StateFolder:
         if STATE_VARIABLE in os.environ or not _SHARED_LOCKS.is_dir():
             return self._root / "orchestrator.lock"
         return _SHARED_LOCKS / "orchestrator.lock"
+
+
+def _previous(file: Path) -> Previous | None:
+    try:
+        return Previous(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _beginning(file: str) -> bytes | None:
