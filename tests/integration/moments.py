@@ -21,7 +21,10 @@ print(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf
 
 @dataclass(frozen=True)
 class Moments:
-    """``answered``: the first 200 of /health. ``asked``: the first look at /v1/models. ``told``: the first answer."""
+    """``answered``: the first 200 of /health. ``asked``: the first look at /v1/models. ``told``: the first answer.
+
+    vLLM logs an answer just after it was sent, so who got it may note an earlier time by a millisecond.
+    """
 
     started: float
     answered: float

@@ -143,7 +143,7 @@ def test_vllm_streams_and_asks_for_the_key(served: Served) -> None:
 def test_ready_is_told_when_it_is_and_not_at_docker_s_next_look(served: Served) -> None:
     """How quickly exactly is measured by .ci/bench; the machine that runs the tests may be busy."""
     found = moments(served.cli.engine, NAME)
-    assert served.began < found.started < found.answered < found.asked < found.told < served.ready
+    assert served.began < found.started < found.answered < found.asked < found.told
     assert (found.asked - found.answered) + (served.ready - found.told) < 2.5
 
 
