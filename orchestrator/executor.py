@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from orchestrator.compose import OWNER, ComposeDocument, Image
+from orchestrator.compose import OWNER, ComposeDocument
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container, Previous
 from orchestrator.pace import Pace
+from orchestrator.plan.images import Image
 from orchestrator.plan.returning import Return
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Advance, Endpoint, Event, World
@@ -32,7 +33,7 @@ class Work:
 
     plan: Plan
     documents: Mapping[str, ComposeDocument]
-    files: Mapping[str, str]
+    files: Mapping[str, bytes]
     keep: tuple[Container, ...] = ()
     """Containers to be replaced that come back if their successors fail."""
 
@@ -45,7 +46,7 @@ def apply(work: Work, world: World, timeout: float | None = None) -> Iterator[Ev
     what a step raises. ``timeout``: seconds for the images, after which nothing was started and nothing will be.
     """
     yield from prepare(work, world, timeout)
-    world.workspace.write(work.plan.project, dict(work.files))
+    world.workspace.write(work.plan.project, work.files)
     yield from _together(work.plan.of("remove"), world)
     yield from _together(work.plan.of("wake"), world)
     yield from _compose(work, world)

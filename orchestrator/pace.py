@@ -12,7 +12,7 @@ STALL: Mapping[str, float] = MappingProxyType(
     {
         # a build step that installs PyTorch, or a layer of 8 GB that is unpacked, may say nothing for minutes
         "image": 900.0,
-        # the gate's first word comes with Docker's first health check, after 5 s
+        # the gate's first word comes with Docker's first health check, within seconds
         "starting": 120.0,
         # imports of PyTorch from a cold disk; they use the CPU, which is a sign
         "boot": 300.0,

@@ -19,6 +19,7 @@ WARM_UP = "warm-up"
 # what loads from a slow disk uses no CPU, so what it reads counts too.
 _BUSY = 0.05
 _READ_BYTES = 1 << 20
+_SHOWN_EVERY_S = 4
 _SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -129,6 +130,15 @@ def after_look(before: Progress, last: Look, look: Look) -> Progress:
         now = replace(now, phase=WEIGHTS, text="", share=None)
     busy = look.cpu - last.cpu >= _BUSY * max(look.at - last.at, 0.001) or look.read - last.read >= _READ_BYTES
     return replace(now, moved=int(look.at)) if grown or busy else now
+
+
+def news(shown: Progress, now: Progress) -> bool:
+    """Whether to show it: another step at once, mere bytes and signs of life from time to time.
+
+    Each change makes Docker run the health check, which is a Python process.
+    """
+    same = replace(now, moved=shown.moved, bytes=shown.bytes)
+    return same != shown or now.moved - shown.moved >= _SHOWN_EVERY_S
 
 
 def _bytes(text: str) -> int:

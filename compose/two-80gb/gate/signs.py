@@ -35,10 +35,12 @@ class Signs:
             with os.scandir(self._weights / "blobs") as blobs:
                 for blob in blobs:
                     found = blob.stat()
+                    partial = blob.name.endswith(_PARTIAL)
+                    if partial and found.st_mtime < self._began - 1:
+                        continue  # left by an earlier download
                     # a file may be as long as it will be before its bytes are there
                     size += min(found.st_size, 512 * found.st_blocks)
-                    # what an earlier download left is not being downloaded
-                    downloading |= blob.name.endswith(_PARTIAL) and found.st_mtime >= self._began - 1
+                    downloading |= partial
         except OSError:
             return size, downloading  # no such folder yet, or a file was renamed meanwhile
         return size, downloading

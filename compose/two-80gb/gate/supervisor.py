@@ -13,7 +13,7 @@ from . import core
 from .engine import Engine, Watch
 from .locks import GpuLocks, LockError
 from .memory import look
-from .progress import Progress, after_lines, after_look
+from .progress import Progress, after_lines, after_look, news
 from .secretfiles import SecretError, with_secrets
 from .signs import Signs
 from .state import RecordFile, StateFile
@@ -103,7 +103,7 @@ class Supervisor:
         self._state = replace(self._state, restarts=start.restarts, reason=start.reason)
         if start.pause_s:
             most = self._options.policy.restarts
-            self._show(core.PAUSING, f"restart {start.restarts} of {most} after {start.pause_s:g} s")
+            self._show(core.PAUSING, f"restart {start.restarts} of {most} after {start.pause_s:g} s: {start.reason}")
             self._wake.pause(start.pause_s)
 
     def _one_start(self, restarts: int) -> core.Ended:
@@ -172,7 +172,7 @@ class Supervisor:
     def _show_progress(self, progress: Progress) -> None:
         """Change what the health check shows of a start; a new phase of it makes one line for the log."""
         before = self._state.progress
-        if progress != before:
+        if before is None or news(before, progress):
             self._state = replace(self._state, progress=progress)
             self._write()
         if before is None or before.phase != progress.phase:
