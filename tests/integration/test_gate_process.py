@@ -566,7 +566,7 @@ def test_an_engine_that_sleeps_is_healthy(host: Host, said: str | None, phase: s
         (host.folder / "sleeping").write_text(said)
     told, code = gate.health()
     assert (told["phase"], told["detail"], code) == (phase, "", 0)
-    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code"]
+    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress"]
     assert "/is_sleeping" in host.lines("asked")
     (host.folder / "status").write_text("503")
     assert (gate.health()[0]["phase"], gate.health()[1]) == ("unresponsive", 1)

@@ -63,6 +63,7 @@ def test_a_second_up_keeps_and_a_changed_entry_replaces_with_consent(cli: Cli, t
     assert "keep  tiny-transformers  nothing changed" in again.out
     assert "tiny-transformers: ready, answered" in again.err
     assert (cli.ids(), cli.started()) == before
+    wait_for(lambda: "healthy" in cli.run("status").out, "Docker's own word, which is later")
     table = cli.run("status").out.splitlines()
     assert table[0].split() == ["MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "ADDRESS", "UP"]
     assert table[1].split()[:-1] == ["tiny", "transformers", "ready", "healthy", "CPU", "-", f"127.0.0.1:{PORT}"]
