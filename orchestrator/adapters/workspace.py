@@ -6,6 +6,7 @@ import fcntl
 import getpass
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from orchestrator.adapters.lock_state import keepers, note_pid
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Fingerprint, Measurement
+from orchestrator.observation import LockState
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
@@ -23,6 +26,8 @@ _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
 _MEASURED = "measurements.json"
 _POLL = 0.2
+#: what ``write_atomically`` writes to before it replaces the file: ``.NAME.PID``
+_DRAFT = re.compile(r"\..+\.(\d+)")
 
 
 def state_folder() -> Path:
@@ -58,6 +63,30 @@ class StateFolder:
         for name in names:
             (self.folder(project) / name).unlink(missing_ok=True)
 
+    def projects(self) -> tuple[str, ...]:
+        """Projects with documents here, sorted."""
+        return tuple(sorted({path.parent.name for path in self._root.glob("*/*.yaml")}))
+
+    def has(self, file: str) -> bool | None:
+        """Whether a document is there; None where this user can't look."""
+        try:
+            Path(file).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return None
+        return True
+
+    def drafts(self, *, remove: bool) -> tuple[str, ...]:
+        """Files that were being written when their writer died; removed if asked."""
+        found = [
+            path for path in self._root.glob("**/.*") if (match := _DRAFT.fullmatch(path.name)) and _dead(match[1])
+        ]
+        if remove:
+            for path in found:
+                path.unlink(missing_ok=True)
+        return tuple(sorted(str(path) for path in found))
+
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""
         named = os.environ.get(secret.variable)
@@ -89,6 +118,14 @@ class StateFolder:
         write_atomically(self._root / _PREPARING, "\n".join(names))
         yield
         (self._root / _PREPARING).unlink(missing_ok=True)
+
+    def prepared(self, names: Sequence[str]) -> None:
+        """Take these volumes' marks away: they are as they should be, or gone."""
+        left = sorted(self.unfinished() - set(names))
+        if left:
+            write_atomically(self._root / _PREPARING, "\n".join(left))
+        else:
+            (self._root / _PREPARING).unlink(missing_ok=True)
 
     def measurements(self) -> tuple[Measurement, ...]:
         """What was measured on this host; nothing where the file can't be read: it can be deleted without harm."""
@@ -122,6 +159,25 @@ class StateFolder:
             finally:
                 os.truncate(descriptor, 0)
 
+    def lock_state(self) -> LockState:
+        """Who holds the host's lock now. It is looked at by trying it, for an instant."""
+        path = self._lock_path()
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return LockState(where=str(path))
+        try:
+            note = os.pread(descriptor, 400, 0).decode(errors="replace").strip()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                held = False
+            except BlockingIOError:
+                held = True
+        finally:
+            os.close(descriptor)
+        pid = note_pid(note)
+        return LockState(held, note, bool(pid) and not _dead(pid), keepers(path) if held else (), str(path))
+
     def _acquire(self, descriptor: int, deadline: float, timeout: float) -> None:
         told = False
         while True:
@@ -147,6 +203,16 @@ class StateFolder:
         if STATE_VARIABLE in os.environ or not _SHARED_LOCKS.is_dir():
             return self._root / "orchestrator.lock"
         return _SHARED_LOCKS / "orchestrator.lock"
+
+
+def _dead(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it is another user's
+        return False
+    return False
 
 
 def _beginning(file: str) -> bytes | None:

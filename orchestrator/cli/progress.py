@@ -47,6 +47,9 @@ class Progress:
                 self._line(f"{event.subject}: {event.text} ({event.seconds:.0f} s)")
             case "ready":
                 self._line(f"{event.subject}: ready, {event.text} ({event.seconds:.1f} s)")
+            case "gone":
+                took = f" ({event.seconds:.1f} s)" if event.seconds else ""
+                self._line(f"{event.subject}: gone, {event.text}{took}")
             case _:
                 self._line(f"{event.subject}: {event.kind}, {event.text}")
 
