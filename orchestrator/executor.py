@@ -59,6 +59,8 @@ def discard(leftovers: Sequence[Leftover], world: World) -> Iterator[Event]:
         match left.kind:
             case "container":
                 world.actor.remove(left.id, GRACE if left.running else 0)
+            case "helper":
+                world.actor.remove(left.id, 0)
             case "network":
                 world.actor.remove_network(left.id)
             case "document":
@@ -68,7 +70,7 @@ def discard(leftovers: Sequence[Leftover], world: World) -> Iterator[Event]:
             case "draft":
                 world.workspace.drafts(remove=True)
             case "volume":
-                raise ValueError("a volume is never removed as a leftover")
+                raise ValueError("volumes are prepared, not discarded")
             case "lock":
                 pass  # taking the lock, as everybody who discards something has, replaced the note of who died
         yield Event("gone", f"{left.kind} {left.name}", left.why)

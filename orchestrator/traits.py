@@ -63,7 +63,7 @@ def counts_neighbours(image: str) -> bool:
 
 
 def vllm_cuda(image: str) -> Cuda:
-    """The CUDA in an image of vLLM, by its tag; () where the tag does not tell."""
+    """The CUDA in an image of vLLM, by its name; () where that does not tell."""
     tagged = re.search(r"-cu(\d{2})(\d)(?:-|$)", image.partition("@")[0])
     if tagged:
         return int(tagged[1]), int(tagged[2])

@@ -107,9 +107,11 @@ def fix(
             # looked at again: somebody else may have been at work until now
             facts = _Facts(world, project, registries, locked=True)
             now = [f for _, check in _CHECKS for finding in _safely(check, facts) for f in finding.fixes]
-            for left in todo:
-                if left.kind == "lock" or left in now:
-                    done.extend(_mend(world, facts, left, tell))
+            still = [left for left in todo if left.kind == "lock" or left in now]
+            done.extend(_prepared(world, facts, [left for left in still if left.kind == "volume"], tell))
+            for left in still:
+                if left.kind != "volume":
+                    done.extend(_discarded(world, left, tell))
     return doctor(world, project, registries) if done else before, tuple(done)
 
 
@@ -120,20 +122,33 @@ def _safely(check: Callable[[_Facts], Iterator[Finding]], facts: _Facts) -> tupl
         return ()
 
 
-def _mend(world: World, facts: _Facts, left: Leftover, tell: Callable[[Event], None]) -> Iterator[Leftover]:
+def _prepared(
+    world: World, facts: _Facts, volumes: Sequence[Leftover], tell: Callable[[Event], None]
+) -> tuple[Leftover, ...]:
+    """Give volumes to their owner, all by one helper."""
+    if not volumes:
+        return ()
+    begun = world.clock.now()
+    names = sorted(volume.id for volume in volumes)
     try:
-        if left.kind == "volume":
-            names = sorted({left.id, *(world.workspace.unfinished() & {v.name for v in facts.remains.volumes})})
-            with world.workspace.preparing(names):
-                world.actor.prepare_volumes(names, facts.helper_image, OWNER)
-            tell(Event("done", f"volume {left.name}", left.why))
-        else:
-            for event in discard([left], world):
-                tell(event)
+        with world.workspace.preparing(names):
+            world.actor.prepare_volumes(names, facts.helper_image, OWNER)
+    except OrchestratorError as error:
+        tell(Event("failed", f"volumes {', '.join(names)}", error.what))
+        return ()
+    for volume in volumes:
+        tell(Event("done", f"volume {volume.name}", volume.why, world.clock.now() - begun))
+    return tuple(volumes)
+
+
+def _discarded(world: World, left: Leftover, tell: Callable[[Event], None]) -> tuple[Leftover, ...]:
+    try:
+        for event in discard([left], world):
+            tell(event)
     except OrchestratorError as error:
         tell(Event("failed", f"{left.kind} {left.name}", error.what))
-    else:
-        yield left
+        return ()
+    return (left,)
 
 
 def _gpu_access(facts: _Facts) -> Iterator[Finding]:

@@ -8,14 +8,17 @@ from typing import Literal
 
 from orchestrator.observation import Container, Helper, Observation, Remains
 
-Kind = Literal["container", "network", "document", "mark", "lock", "draft", "volume"]
+Kind = Literal["container", "helper", "network", "document", "mark", "lock", "draft", "volume"]
 #: seconds in which a container may be created and not yet started, because Compose is at it
 _STARTING = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """One thing that may go. ``id`` is Docker's for a container or network, else the thing's name."""
+    """One thing that may go. ``id`` is Docker's for a container, helper or network, else the thing's name.
+
+    A "volume" is given to its owner instead.
+    """
 
     kind: Kind
     name: str
@@ -84,8 +87,10 @@ def _plain(helper: Helper) -> bool:
 
 
 def _helper(helper: Helper) -> Leftover:
-    why = "another version of orchestrator made it" if helper.kind == "schema" else "a helper that was cut off"
-    return Leftover("container", helper.name, why, helper.id, helper.running, helper.project)
+    if helper.kind == "schema":
+        why = "another version of orchestrator made it"
+        return Leftover("container", helper.name, why, helper.id, helper.running, helper.project)
+    return Leftover("helper", helper.name, "it was cut off", helper.id, helper.running)
 
 
 def document_of(container: Container, fleet_file: str) -> Iterator[str]:
