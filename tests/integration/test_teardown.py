@@ -278,7 +278,7 @@ def test_doctor_finds_and_fix_mends_what_does_not_run(cli: Cli) -> None:
     ):
         assert words in done.err, (words, done)
     assert set(cli.ids()) == {OURS, "runs"}
-    assert cli.started() == before | {"runs": cli.started()["runs"]}
+    assert cli.started() == {name: before[name] for name in (OURS, "runs")}, "what runs was not touched"
     after = findings(cli)
     assert details(after, "leftovers") == ["runs runs, and no document describes it"]
     assert details(after, "volumes") == []
