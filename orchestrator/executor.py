@@ -16,7 +16,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container
 from orchestrator.plan.leftovers import Leftover
 from orchestrator.plan.steps import Plan, Step
-from orchestrator.ports import Event, World
+from orchestrator.ports import Endpoint, Event, World
 
 #: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
 GRACE = 30
@@ -36,13 +36,18 @@ class Work:
 
 
 def apply(work: Work, world: World) -> Iterator[Event]:
-    """Images, volumes, files, then one Compose call for everything new, and restarts. Raises what a step raises."""
+    """Images, volumes, files, what wakes, then one Compose call for everything new, and restarts.
+
+    What wakes comes before what starts, because an engine that starts on the same GPU measures the memory there. Raises
+    what a step raises.
+    """
     images = {d.image.reference: d.image for d in work.documents.values()}
     for step in work.plan.of("build", "pull"):
         yield from _image(step, images, world)
     yield from _volumes(work, world)
     world.workspace.write(work.plan.project, dict(work.files))
     yield from _together(work.plan.of("remove"), world)
+    yield from _together(work.plan.of("wake"), world)
     yield from _compose(work, world)
     yield from _together(work.plan.of("start", "restart"), world)
 
@@ -77,8 +82,8 @@ def discard(leftovers: Sequence[Leftover], world: World) -> Iterator[Event]:
 
 
 def control(plan: Plan, world: World) -> Iterator[Event]:
-    """Stop, start and restart containers by id."""
-    yield from _together(plan.of("stop", "start", "restart"), world)
+    """Stop, start and restart containers by id, and put their engines to sleep or wake them."""
+    yield from _together(plan.of("stop", "start", "restart", "sleep", "wake"), world)
 
 
 def _image(step: Step, images: Mapping[str, Image], world: World) -> Iterator[Event]:
@@ -176,8 +181,23 @@ def _lifecycle(step: Step, world: World) -> None:
             world.actor.start(step.target)
         case "restart":
             world.actor.restart(step.target, GRACE)
+        case "sleep":
+            world.models.sleep(_engine(step, world))
+        case "wake":
+            world.models.wake(_engine(step, world))
         case _:
             raise ValueError(f"{step.kind} is not a step of one container")
+
+
+def _engine(step: Step, world: World) -> Endpoint:
+    """Where a container's engine takes orders, which needs no API key; only a port that is the container's is used."""
+    found = next((c for c in world.docker.observe().containers if c.id == step.target and c.published), None)
+    if found is None:
+        raise OrchestratorError(
+            f"{step.subject} is gone, or Docker no longer publishes its port",
+            hint="'orchestrator status' shows what runs",
+        )
+    return Endpoint(found.model, found.url)
 
 
 def follow(project: str, services: Sequence[str], world: World, timeout: float | None) -> Iterator[Event]:
@@ -190,7 +210,7 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
         elapsed = world.clock.now() - begun
         for service in sorted(waiting):
             yield from _change(service, now.get(service), seen, elapsed)
-        waiting = {s for s in waiting if (c := now.get(s)) is not None and not c.ready and not c.failed}
+        waiting = {s for s in waiting if (c := now.get(s)) is not None and not (c.ready or c.asleep or c.failed)}
         if waiting and timeout is not None and elapsed >= timeout:
             for service in sorted(waiting):
                 yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
@@ -212,6 +232,8 @@ def _change(
     elif container.failed:
         reason = (gate.reason if gate else "") or container.error or f"exit code {container.exit_code}"
         yield Event("failed", service, f"{container.phase}: {reason}", elapsed)
+    elif container.asleep:
+        yield Event("failed", service, "asleep: somebody put it to sleep meanwhile", elapsed)
     elif seen.get(service, ("", ""))[0] != words[0]:
         yield Event("phase", service, f"{words[0]}{f' ({words[1]})' if words[1] else ''}", elapsed)
     seen[service] = words

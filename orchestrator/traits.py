@@ -15,6 +15,8 @@ COMPOSE_MINIMUM = (2, 20)
 VLLM_KV_CACHE_BYTES = (0, 11)
 #: ``--gpu-memory-utilization`` means this instance alone: since 0.9.2; before, memory of other processes counted in
 VLLM_PER_INSTANCE = (0, 9, 2)
+#: ``--enable-sleep-mode`` with all three of /sleep, /wake_up and /is_sleeping: in vLLM 0.8.0; 0.7.3 lacks the last
+VLLM_SLEEP_MODE = (0, 8)
 
 #: fp8 weights in vLLM need compute capability 8.0 (as stored bytes; 8.9 computes in them); from vLLM's documentation,
 #: not verified here
@@ -74,3 +76,9 @@ def vllm_cuda(image: str) -> Cuda:
 def driver_for(cuda: Cuda) -> tuple[int, ...]:
     """The oldest driver that runs programs for this CUDA; () where none is known to be too old."""
     return next((driver for major, driver in CUDA_DRIVERS if cuda[:1] == (major,)), ())
+
+
+def can_sleep(image: str) -> bool:
+    """Whether the vLLM in this image has sleep mode. An image without a version is taken as current."""
+    known = image_version(image)
+    return not known or at_least(known, VLLM_SLEEP_MODE)

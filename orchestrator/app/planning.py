@@ -21,8 +21,8 @@ from orchestrator.compose import (
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
-from orchestrator.inventory import Host
-from orchestrator.observation import Observation
+from orchestrator.inventory import Gpu, Host
+from orchestrator.observation import Container, Observation
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import Plan, steps
@@ -100,14 +100,17 @@ def decide(
 def _observed(world: World, specs: Sequence[ModelSpec], host: Host) -> Observation:
     """One snapshot, with what others hold of the GPUs."""
     observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES], listeners=True)
-    if not any(gpu.processes for gpu in host.gpus):
-        return observation
-    ours = {c.id for c in observation.containers}
+    return replace(observation, others=MappingProxyType(held_by_others(world, host.gpus, observation.containers)))
+
+
+def held_by_others(world: World, gpus: Sequence[Gpu], ours: Sequence[Container]) -> dict[str, int]:
+    """Bytes of each GPU that processes in none of these containers hold."""
     others: dict[str, int] = {}
-    for use in world.gpus.uses(host.gpus, ours):
-        if use.container_id not in ours:
+    known = {c.id for c in ours}
+    for use in world.gpus.uses(gpus, known) if any(gpu.processes for gpu in gpus) else ():
+        if use.container_id not in known:
             others[use.gpu] = others.get(use.gpu, 0) + (use.bytes or 0)
-    return replace(observation, others=MappingProxyType(others))
+    return others
 
 
 def rendered(

@@ -205,5 +205,5 @@ def answers(port: int) -> bool:
 
 def steps(text: str) -> dict[str, str]:
     """Kind by subject, of a printed plan."""
-    kinds = "pull|build|volume|create|replace|restart|start|keep|stop|remove"
+    kinds = "pull|build|volume|create|replace|restart|start|keep|stop|remove|sleep|wake"
     return {found[2]: found[1] for found in re.finditer(rf"^  ({kinds}) +(\S+)", text, re.MULTILINE)}
