@@ -53,9 +53,11 @@ def apply(work: Work, world: World) -> Iterator[Event]:
 
 
 def remove(plan: Plan, world: World) -> Iterator[Event]:
-    """Remove containers by id, and forget their documents."""
-    yield from _together(plan.of("remove"), world)
-    world.workspace.forget(plan.project, [f"{step.subject}.yaml" for step in plan.of("remove")])
+    """Remove containers by id, and forget the documents of those that are gone."""
+    for event in _together(plan.of("remove"), world):
+        if event.kind == "done":
+            world.workspace.forget(plan.project, [f"{event.subject}.yaml"])
+        yield event
 
 
 def discard(leftovers: Sequence[Leftover], world: World) -> Iterator[Event]:

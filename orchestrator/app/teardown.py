@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.app.interrupt import interruptible
 from orchestrator.app.status import containers
 from orchestrator.compose import OWNER, VOLUMES
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.executor import discard, remove
 from orchestrator.observation import Container, Observation, Remains
 from orchestrator.plan.leftovers import Leftover, networks, of_project
@@ -19,6 +19,8 @@ from orchestrator.ports import LOCK_PATIENCE, Event, World
 #: seconds in which everything has to be as it was; drivers were seen to take some to give memory back (public issues)
 PATIENCE = 15.0
 _POLL = 0.25
+#: between the lines of an error or hint
+_LINES = "\n       "
 _VOLUMES = tuple(name for name, _ in VOLUMES)
 
 
@@ -128,16 +130,27 @@ def _take_down(world: World, wanted: Wanted, doomed: Doomed, tell: Callable[[Eve
     before = _look(world) if any(c.gpus for c in doomed.containers) else Look()
     helds = held(doomed.containers, before)
     begun = world.clock.now()
-    for event in remove(removal(wanted.project, "", doomed.containers, "asked for"), world):
-        tell(event)
+    failure = _removed(world, wanted, doomed, tell)
     for event in discard(doomed.leftovers, world):
         tell(event)
     problems, now = _proved(world, doomed, helds, before)
     _say(doomed.containers, helds, problems, before if before.gpus else now, world.clock.now() - begun, tell)
     count = len(doomed.containers) + len(doomed.leftovers) + _rest(world, wanted, tell)
-    if problems:
-        raise _unproved(problems)
+    if failure or problems:
+        raise _unproved(failure, problems)
     return count + _purge(world, doomed, tell)
+
+
+def _removed(world: World, wanted: Wanted, doomed: Doomed, tell: Callable[[Event], None]) -> OrchestratorError | None:
+    """Remove the containers; what Docker could not do is returned, since then most of all is asked who holds what."""
+    try:
+        for event in remove(removal(wanted.project, "", doomed.containers, "asked for"), world):
+            tell(event)
+    except EnvironmentProblem:
+        raise
+    except OrchestratorError as error:
+        return error
+    return None
 
 
 def _look(world: World) -> Look:
@@ -205,10 +218,13 @@ def _marks(world: World, remains: Remains, tell: Callable[[Event], None]) -> int
     return len(settled)
 
 
-def _unproved(problems: Sequence[Missing]) -> OrchestratorError:
-    unique = tuple(dict.fromkeys((p.what, p.hint) for p in problems))
+def _unproved(failure: OrchestratorError | None, problems: Sequence[Missing]) -> OrchestratorError:
+    """Everything at once: what Docker said, and what is not gone."""
+    said = [(failure.what, failure.hint)] if failure else []
+    said += [(problem.what, problem.hint) for problem in problems]
     return OrchestratorError(
-        "\n       ".join(what for what, _ in unique), hint="\n       ".join(dict.fromkeys(hint for _, hint in unique))
+        _LINES.join(dict.fromkeys(what for what, _ in said)),
+        hint=_LINES.join(dict.fromkeys(hint for _, hint in said if hint)),
     )
 
 

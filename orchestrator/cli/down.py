@@ -7,7 +7,7 @@ import click
 from orchestrator.app.teardown import Doomed, Wanted, down
 from orchestrator.cli.context import Context, confirmed, names
 from orchestrator.cli.progress import Progress
-from orchestrator.errors import RequestError
+from orchestrator.errors import FileProblems, RequestError
 
 
 @click.command()
@@ -28,7 +28,10 @@ def command(context: Context, names: tuple[str, ...], everything: bool, purge: b
         return confirmed(f"Remove {', '.join([c.name for c in doomed.containers] + volumes)}?", yes)
 
     def known() -> tuple[str, ...]:
-        return tuple(context.world.library.registry(context.registries).models)
+        try:
+            return tuple(context.world.library.registry(context.registries).models)
+        except FileProblems:  # what runs can be taken down all the same
+            return ()
 
     progress = Progress(context.verbose)
     wanted = Wanted(context.project, names, purge)

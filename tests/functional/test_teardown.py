@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -212,8 +213,16 @@ def test_the_others_go_although_one_can_not(here: FakeWorld, do: Command) -> Non
         failing(container, grace)
 
     here.actor.remove = remove  # type: ignore[method-assign]
-    do("down", "a", "b").refused(1, "Docker said no")
+    here.workspace.files["orchestrator"] = {"a-transformers.yaml": "", "b-transformers.yaml": ""}
+    driver(here, 12.0, holder(11.2))
+    here.actor.removed = lambda: None
+    said = do("down", "a", "b")
+    said.refused(
+        1, "Docker said no\n", "orchestrator-a-transformers is still running", "pid 7 (python3 -m server)", "try"
+    )
     assert set(here.docker.containers) == {A}
+    assert here.workspace.documents("orchestrator") == ("a-transformers.yaml",)
+    assert "b-transformers: gone, container and name" not in said.err, "they share the GPU, whose memory is not back"
 
 
 # What crashes leave
@@ -386,3 +395,9 @@ def test_gpus_have_names_without_an_index(here: FakeWorld, do: Command) -> None:
 
     here.actor.removed = removed
     assert "11.20 GiB of GPU GPU-a came back" in do("down", "a").err
+
+
+def test_a_broken_entry_of_one_s_own_keeps_nothing_up(here: FakeWorld, do: Command, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [", encoding="utf-8")
+    assert do("--registry", str(tmp_path), "down", "a").code == 0
+    do("--registry", str(tmp_path), "down", "a").refused(1, "there is no container of a")
