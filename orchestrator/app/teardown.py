@@ -184,9 +184,7 @@ def _say(
     tell: Callable[[Event], None],
 ) -> None:
     """One line for each model of which everything was proved."""
-    bad = {problem.container_id for problem in problems}
-    cards = {h.gpu for h in helds if h.container_id in bad}
-    bad |= {h.container_id for h in helds if h.gpu in cards and problems}
+    bad = {id_ for problem in problems for id_ in problem.containers}
     for container in chosen:
         if container.id not in bad:
             tell(Event("gone", container.service, words(container, helds, look), seconds))

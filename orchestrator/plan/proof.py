@@ -46,9 +46,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What was to be proved of a container and is not so (yet)."""
+    """What was to be proved of containers, by their ids, and is not so (yet)."""
 
-    container_id: str
+    containers: frozenset[str]
     what: str
     hint: str
 
@@ -87,10 +87,10 @@ def missing(
 
 def _place(container: Container, seen: Observation, neighbours: Collection[str]) -> Iterator[Missing]:
     """Container, name and port."""
-    there = {c.id: c.state for c in seen.containers} | dict.fromkeys((f.id for f in seen.foreign), "there")
+    there = {c.id: c.state for c in seen.containers}
     if container.id in there:
         yield Missing(
-            container.id,
+            frozenset({container.id}),
             f"the container {container.name} is still {there[container.id]}",
             f"'docker rm --force {container.id[:12]}' shows why; a process that can't be killed waits for the kernel",
         )
@@ -98,14 +98,14 @@ def _place(container: Container, seen: Observation, neighbours: Collection[str])
     names = {c.name: c.id for c in seen.containers} | {f.name: f.id for f in seen.foreign}
     if container.name in names:
         yield Missing(
-            container.id,
+            frozenset({container.id}),
             f"the name {container.name} was taken again by another container ({names[container.name][:12]})",
             "somebody else starts it: see who calls docker compose for it",
         )
     holder = seen.holder(container.port) if container.published else None
     if holder is not None and holder.container_id not in neighbours:
         yield Missing(
-            container.id,
+            frozenset({container.id}),
             f"port {container.port} is still held by {holder.holder}",
             "end that process; a docker-proxy without a container is a leftover of Docker, and its restart clears it",
         )
@@ -113,7 +113,13 @@ def _place(container: Container, seen: Observation, neighbours: Collection[str])
 
 def _memory(helds: Sequence[Held], before: Look, now: Look, seen: Observation) -> Iterator[Missing]:
     """Of one GPU, all containers together: nobody can say whose memory it was that did not come back."""
-    gpu = helds[0].gpu
+    gpu, ids = helds[0].gpu, frozenset(h.container_id for h in helds)
+    if _blind(before.gpu(gpu), now.gpu(gpu)):
+        why = (later.note if (later := now.gpu(gpu)) is not None else now.note) or "the driver does not answer"
+        yield Missing(
+            ids, f"{card(gpu, before)} can't be looked at any more: {why}", "'orchestrator doctor' shows more"
+        )
+        return
     names = {c.id: c.name for c in seen.containers} | {f.id: f.name for f in seen.foreign}
     pids = frozenset(pid for h in helds for pid in h.pids)
     still = [h for h in now.on(gpu) if h.pid in pids]
@@ -129,7 +135,14 @@ def _memory(helds: Sequence[Held], before: Look, now: Look, seen: Observation) -
     what = (
         f"{size} {label} did not come back: {', '.join(person(h, names) for h in guilty) or 'the driver names nobody'}"
     )
-    yield Missing(helds[0].container_id, what, _remedy(guilty))
+    yield Missing(ids, what, _remedy(guilty))
+
+
+def _blind(then: Gpu | None, later: Gpu | None) -> bool:
+    """Whether the driver tells less of the GPU than before, which must not look as if all had come back."""
+    if then is None or later is None:
+        return later is None
+    return (then.usable and not later.usable) or (then.free is not None and later.free is None)
 
 
 def _returned(gpu: str, pids: Collection[int], before: Look, now: Look) -> int | None:

@@ -153,6 +153,26 @@ def test_what_the_driver_does_not_tell(
     assert words in do("down", "a").err
 
 
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [
+        ((), "GPU 0 can't be looked at any more: NVML: no driver"),
+        ((replace(gpu("GPU-a", note="it fell off the bus"), usable=False),), "any more: it fell off the bus"),
+        ((gpu("GPU-a", free=None),), "GPU 0 can't be looked at any more: the driver does not answer"),
+    ],
+)
+def test_a_driver_that_goes_silent_proves_nothing(
+    here: FakeWorld, do: Command, gpus: tuple[Gpu, ...], words: str
+) -> None:
+    def removed() -> None:
+        here.gpus.gpus, here.gpus.processes = gpus, ()
+
+    here.actor.removed = removed
+    said = do("down", "a")
+    said.refused(1, words)
+    assert "a-transformers: gone" not in said.err
+
+
 def test_two_models_of_one_gpu(here: FakeWorld, do: Command) -> None:
     """Each says its own; if it is not all back, none says so."""
     here.docker.add(on_gpu("b", port=25001))
