@@ -13,8 +13,9 @@ from threading import Thread
 
 from orchestrator.compose import OWNER, ComposeDocument, Image
 from orchestrator.errors import OrchestratorError
-from orchestrator.observation import Container
+from orchestrator.observation import Container, Previous
 from orchestrator.plan.leftovers import Leftover
+from orchestrator.plan.returning import Return
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Endpoint, Event, World
 
@@ -24,6 +25,8 @@ GRACE = 30
 _SOONEST, _LATEST, _PART = 0.1, 0.5, 0.02
 #: containers that are stopped or started at the same time
 _AT_ONCE = 8
+#: lines of the log that are told of a container before it is removed because it failed
+_LAST_WORDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,15 @@ class Work:
     plan: Plan
     documents: Mapping[str, ComposeDocument]
     files: Mapping[str, str]
+    keep: tuple[Container, ...] = ()
+    """Containers to be replaced that come back if their successors fail."""
 
 
 def apply(work: Work, world: World) -> Iterator[Event]:
     """Images, volumes, files, what wakes, then one Compose call for everything new, and restarts.
 
-    What wakes comes before what starts, because an engine that starts on the same GPU measures the memory there. Raises
+    What wakes comes before what starts, because an engine that starts on the same GPU measures the memory there.
+    Nothing that serves is touched before its successor's image is there and what brings it back is on the disk. Raises
     what a step raises.
     """
     images = {d.image.reference: d.image for d in work.documents.values()}
@@ -83,6 +89,24 @@ def discard(leftovers: Sequence[Leftover], world: World) -> Iterator[Event]:
         yield Event("gone", f"{left.kind} {left.name}", left.why)
 
 
+def restore(project: str, back: Return, world: World) -> Iterator[Event]:
+    """Remove what failed, with its last words, then make anew and start what served before.
+
+    The failed one goes first, because both want the same name, port and memory. Until the old one has been started
+    all that it takes stays on the disk.
+    """
+    begun = world.clock.now()
+    service, failed = back.step.subject, back.step.target
+    yield Event("start", service, f"{back.step.kind}: {back.step.cause}")
+    if failed:
+        words = b"".join(world.actor.logs(failed, follow=False, tail=_LAST_WORDS)).decode(errors="replace")
+        yield from (Event("said", service, line) for line in words.splitlines())
+        world.actor.remove(failed, GRACE)
+    world.actor.recreate(back.previous.recipe)
+    world.workspace.let_go(project, back.previous)
+    yield Event("done", service, back.step.kind, world.clock.now() - begun)
+
+
 def control(plan: Plan, world: World) -> Iterator[Event]:
     """Stop, start and restart containers by id, and put their engines to sleep or wake them."""
     yield from _together(plan.of("stop", "start", "restart", "sleep", "wake"), world)
@@ -113,6 +137,9 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
     new = work.plan.of("create", "replace")
     if not new:
         return
+    for old in work.keep:
+        kept = Previous(old.id, old.service, old.model, old.image, world.actor.recipe(old.id))
+        world.workspace.keep(work.plan.project, kept)
     for step in new:
         yield Event("start", step.subject, f"{step.kind}: {step.cause}")
     begun = world.clock.now()
@@ -129,7 +156,8 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
 def _discard(work: Work, new: Sequence[Step], world: World) -> None:
     """Remove every container that is new, and a replacement that could not start: all or nothing.
 
-    A replacement that runs stays, because what it replaced is gone.
+    A replacement that runs stays, because what it replaced is gone. What served in the place of one that could not
+    start comes back (``restore``).
     """
     kinds = {step.subject: step.kind for step in new}
     for container in world.docker.observe().project(work.plan.project):
@@ -215,7 +243,7 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
         waiting = {s for s in waiting if (c := now.get(s)) is not None and not (c.ready or c.asleep or c.failed)}
         if waiting and timeout is not None and elapsed >= timeout:
             for service in sorted(waiting):
-                yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
+                yield Event("late", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
             return
         if waiting:
             world.clock.sleep(min(max(_SOONEST, _PART * elapsed), _LATEST))

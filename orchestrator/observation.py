@@ -134,6 +134,18 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Previous:
+    """A container that served and was replaced: kept until its successor has answered, and back if that fails."""
+
+    id: str
+    service: str
+    model: str
+    image: str
+    recipe: str
+    """Docker's description of it, as JSON, from which it can be made anew as it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Foreign:
     """A container that is not ours.
 
@@ -160,7 +172,8 @@ class Helper:
     """A container with a label of ours that serves no model.
 
     ``kind``: that label's last word (helper: it prepares volumes, under the host's lock); "schema" for a container of
-    another version of orchestrator, and only then ``project`` is known.
+    another version of orchestrator, and only then ``project`` is known. ``created``: if it has not run yet, Unix
+    seconds; else 0.0.
     """
 
     id: str
@@ -168,6 +181,7 @@ class Helper:
     kind: str
     running: bool
     project: str = ""
+    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from orchestrator.observation import LockState, Observation, Remains
+from orchestrator.observation import LockState, Observation, Previous, Remains
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Image
@@ -20,8 +20,9 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
 #: seconds to wait for another orchestrator that is changing this host
 LOCK_PATIENCE = 900.0
 
-#: "gone": a model was taken down, and the text says what was proved
-EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "wait", "gone"]
+#: "late": not ready in the time given, which is no failure; "said": a line that an engine printed before it failed;
+#: "gone": something was taken down, and the text says what was proved, or why
+EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "late", "said", "wait", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,12 @@ class DockerActor(Protocol):
 
     def remove(self, container: str, grace: int) -> None:
         """Stop and remove a container; no error if it is gone."""
+
+    def recipe(self, container: str) -> str:
+        """All that Docker needs to make the container anew, as JSON. It holds no secret that the files do not."""
+
+    def recreate(self, recipe: str) -> None:
+        """Make and start a container that is gone, of the same image; nothing is left of it if that fails."""
 
     def remove_network(self, network: str) -> None:
         """Remove a network by its id; no error if it is gone."""
@@ -206,6 +213,15 @@ class Workspace(Protocol):
 
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         """Files that were being written when their writer died; removed if asked."""
+
+    def keep(self, project: str, previous: Previous) -> None:
+        """Keep what is about to be replaced, instead of what was kept of its service before."""
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        """What is kept of a project, sorted by service."""
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        """Keep it no longer; what was kept of its service since then stays."""
 
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""

@@ -31,6 +31,7 @@ from orchestrator.observation import (
     Network,
     Observation,
     PortHolder,
+    Previous,
     Remains,
     Volume,
 )
@@ -170,7 +171,7 @@ class FakeDocker:
 
 @dataclass
 class FakeActor:
-    """DockerActor. ``fails`` says which verb raises what."""
+    """DockerActor. ``fails`` says which verb raises what, ``born`` how a container that is made anew turns out."""
 
     docker: FakeDocker
     log: list[str]
@@ -181,6 +182,8 @@ class FakeActor:
     """Why nvidia-smi fails in a container, by its id."""
     removed: Callable[[], None] = lambda: None
     """What else happens when a container has been removed."""
+    born: Callable[[Container], Container] = field(default_factory=lambda: _serving)
+    recipes: dict[str, Container] = field(default_factory=dict)
 
     def _do(self, verb: str, subject: str) -> None:
         self.log.append(f"{verb} {subject}")
@@ -220,6 +223,21 @@ class FakeActor:
             self.docker.helpers.pop(container, None)
         self.removed()
 
+    def recipe(self, container: str) -> str:
+        self._do("recipe", container)
+        found = self.docker.containers[container]
+        self.recipes[f"recipe of {container}"] = found
+        return f"recipe of {container}"
+
+    def recreate(self, recipe: str) -> None:
+        self._do("recreate", recipe)
+        old = self.recipes[recipe]
+        taken = [
+            c.name for c in self.docker.containers.values() if c.name == old.name or (c.running and c.port == old.port)
+        ]
+        assert not taken, "its name and port have to be free"
+        self.docker.add(self.born(replace(old, id=f"{old.id}-again")))
+
     def remove_network(self, network: str) -> None:
         self._do("network", network)
         self.docker.networks.pop(network, None)
@@ -244,7 +262,7 @@ def _serving(container: Container) -> Container:
 class FakeCompose:
     """ComposeCli: makes containers of the documents in the workspace.
 
-    ``fails``: after they were created, and those in ``started`` before that were started.
+    ``fails``: after they were created, and those in ``started`` before that were started; ``early``: before all that.
     """
 
     docker: FakeDocker
@@ -253,6 +271,7 @@ class FakeCompose:
     born: Callable[[Container], Container] = _serving
     fails: OrchestratorError | None = None
     started: frozenset[str] = frozenset()
+    early: bool = False
     missing: OrchestratorError | None = None
 
     def version(self) -> str:
@@ -262,6 +281,8 @@ class FakeCompose:
 
     def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
         self.log.append(f"compose up {' '.join(services)}")
+        if self.fails is not None and self.early:
+            raise self.fails
         files = self.workspace.files[project]
         included = parse(files[FLEET_FILE])["include"]
         for service in services:
@@ -424,6 +445,7 @@ class FakeWorkspace:
     """Files whose writer died."""
     hidden: bool = False
     """Whether documents can't be looked at."""
+    previous: dict[tuple[str, str], Previous] = field(default_factory=dict)
 
     def folder(self, project: str) -> Path:
         return Path("/state") / project
@@ -451,6 +473,17 @@ class FakeWorkspace:
         if remove:
             self.written.clear()
         return found
+
+    def keep(self, project: str, previous: Previous) -> None:
+        assert self.locked, "it is kept under the lock"
+        self.previous[project, previous.service] = previous
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        return tuple(previous for (where, _), previous in sorted(self.previous.items()) if where == project)
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        if self.previous.get((project, previous.service)) == previous:
+            del self.previous[project, previous.service]
 
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         return self.named.get(secret.variable) or kept or str(self.folder(project) / secret.default)

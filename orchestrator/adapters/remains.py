@@ -37,7 +37,14 @@ def _helper(listed: Mapping[str, Any]) -> Helper | None:
     if not kinds or schema == SCHEMA:
         return None
     kind = "schema" if schema is not None else kinds[0]
-    return Helper(listed["Id"], _name(listed), kind, listed["State"] in _ALIVE, labels.get(LABEL + "project", ""))
+    return Helper(
+        listed["Id"],
+        _name(listed),
+        kind,
+        running=listed["State"] in _ALIVE,
+        project=labels.get(LABEL + "project", ""),
+        created=float(listed["Created"]) if listed["State"] == "created" else 0.0,
+    )
 
 
 def _network(found: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Network:

@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.adapters.lock_state import keepers, note_pid
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Fingerprint, Measurement
-from orchestrator.observation import LockState
+from orchestrator.observation import LockState, Previous
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
@@ -25,6 +25,7 @@ STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
 _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
 _MEASURED = "measurements.json"
+_KEPT = "previous"
 _POLL = 0.2
 #: what ``write_atomically`` writes to before it replaces the file: ``.NAME.PID``
 _DRAFT = re.compile(r"\..+\.(\d+)")
@@ -86,6 +87,24 @@ class StateFolder:
             for path in found:
                 path.unlink(missing_ok=True)
         return tuple(sorted(str(path) for path in found))
+
+    def keep(self, project: str, previous: Previous) -> None:
+        """Keep what is about to be replaced, instead of what was kept of its service before."""
+        write_atomically(self._previous(project, previous.service), json.dumps(asdict(previous), indent=1))
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        """What is kept of a project, sorted by service; a file that is not one of ours is passed over."""
+        files = sorted(self._previous(project, "").parent.glob("*.json"))
+        return tuple(found for file in files if (found := _previous(file)) is not None)
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        """Keep it no longer; what was kept of its service since then stays."""
+        file = self._previous(project, previous.service)
+        if _previous(file) == previous:
+            file.unlink(missing_ok=True)
+
+    def _previous(self, project: str, service: str) -> Path:
+        return self.folder(project) / _KEPT / f"{service}.json"
 
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""
@@ -213,6 +232,13 @@ def _dead(pid: str) -> bool:
     except (OSError, OverflowError):  # it is another user's
         return False
     return False
+
+
+def _previous(file: Path) -> Previous | None:
+    try:
+        return Previous(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _beginning(file: str) -> bytes | None:

@@ -60,7 +60,7 @@ class _Facts:
         projects = {self.project, *self.world.workspace.projects(), *(c.project for c in self.seen.containers)}
         return (
             *containers(self.seen, present, self.world.clock.now()),
-            *helpers(self.remains),
+            *helpers(self.remains, self.world.clock.now()),
             *networks(projects, self.remains),
         )
 

@@ -84,7 +84,7 @@ def _doomed(world: World, wanted: Wanted, known: Callable[[], Sequence[str]]) ->
     present = tuple(name for name in wanted.names if name not in absent)
     chosen = containers(world, wanted.project, present) if present or wanted.everything else ()
     documents = world.workspace.documents(wanted.project)
-    leftovers = of_project(wanted.project, seen, remains, documents)
+    leftovers = of_project(wanted.project, seen, remains, documents, world.clock.now())
     if not wanted.everything:
         leftovers = tuple(x for x in leftovers if x.kind == "document" and _belongs(x.name, absent))
     stay = {c.id for c in seen.containers} | {f.id for f in seen.foreign}
@@ -104,7 +104,7 @@ def _absent(world: World, wanted: Wanted, seen: Observation, known: Callable[[],
     if not lacking:
         return ()
     documents = world.workspace.documents(wanted.project)
-    models = known()
+    models = {*known(), *(kept.model for kept in world.workspace.kept(wanted.project))}
     return tuple(
         name for name in lacking if name in models or any(_belongs(document, (name,)) for document in documents)
     )
@@ -192,6 +192,7 @@ def _say(
 
 def _rest(world: World, wanted: Wanted, tell: Callable[[Event], None]) -> int:
     """Networks on which nobody is any more, and for ``--all`` marks and drafts; returns how many were removed."""
+    _let_go(world, wanted)
     remains = world.docker.remains(_VOLUMES)
     gone = networks([wanted.project], remains)
     for event in discard(gone, world):
@@ -202,6 +203,14 @@ def _rest(world: World, wanted: Wanted, tell: Callable[[Event], None]) -> int:
     if not wanted.everything:
         return len(gone)
     return len(gone) + _marks(world, remains, tell) + len(world.workspace.drafts(remove=True))
+
+
+def _let_go(world: World, wanted: Wanted) -> None:
+    """What served before a replacement is not to come back where the replacement was taken down, or is gone already."""
+    there = {c.service for c in world.docker.observe().project(wanted.project)}
+    for kept in world.workspace.kept(wanted.project):
+        if kept.service not in there and (wanted.everything or {kept.model, kept.service} & set(wanted.names)):
+            world.workspace.let_go(wanted.project, kept)
 
 
 def _marks(world: World, remains: Remains, tell: Callable[[Event], None]) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 from orchestrator.observation import Container, Helper, Observation, Remains
 
 Kind = Literal["container", "helper", "network", "document", "mark", "lock", "draft", "volume"]
-#: seconds in which a container may be created and not yet started, because Compose is at it
+#: seconds in which a container may be created and not yet started, because somebody is at it
 _STARTING = 10.0
 
 
@@ -28,7 +28,9 @@ class Leftover:
     project: str = ""
 
 
-def of_project(project: str, seen: Observation, remains: Remains, documents: Sequence[str]) -> tuple[Leftover, ...]:
+def of_project(
+    project: str, seen: Observation, remains: Remains, documents: Sequence[str], now: float
+) -> tuple[Leftover, ...]:
     """What ``down --all`` removes beside the project's models, under the host's lock.
 
     A helper that prepares volumes is a leftover even while it runs: they work only under the lock, which we hold.
@@ -38,7 +40,9 @@ def of_project(project: str, seen: Observation, remains: Remains, documents: Seq
         *(
             _helper(h)
             for h in remains.helpers
-            if (h.kind == "schema" and h.project == project) or h.kind == "helper" or (_plain(h) and not h.running)
+            if (h.kind == "schema" and h.project == project)
+            or h.kind == "helper"
+            or (_plain(h) and not _at_work(h, now))
         ),
         *(
             Leftover("document", name, "no container", name, project=project)
@@ -69,9 +73,13 @@ def containers(seen: Observation, present: Mapping[str, bool | None], now: float
     )
 
 
-def helpers(remains: Remains) -> tuple[Leftover, ...]:
+def helpers(remains: Remains, now: float) -> tuple[Leftover, ...]:
     """Helper containers that no longer run, and containers of other versions of orchestrator."""
-    return tuple(_helper(h) for h in remains.helpers if not (_plain(h) and h.running))
+    return tuple(_helper(h) for h in remains.helpers if not (_plain(h) and _at_work(h, now)))
+
+
+def _at_work(helper: Helper, now: float) -> bool:
+    return helper.running or (helper.created > 0 and now - helper.created < _STARTING)
 
 
 def _why(container: Container, now: float) -> str:

@@ -119,6 +119,7 @@ def test_what_lies_around_on_an_engine(tmp_path: Path) -> None:
         listed("2", "old", {"io.orchestrator.schema": "0", "io.orchestrator.project": "lab"}, State="running"),
         listed("3", "chowns", {"io.orchestrator.helper": ""}, Mounts=mount),
         listed("4", "web", None, **unstarted),
+        listed("6", "waits", {"io.orchestrator.fetcher": ""}, State="created", Created=1000),
         listed("5", "bare", {"a": "b"}, NetworkSettings=None, Mounts=None),
     ]
     answers: dict[str, Any] = {
@@ -138,6 +139,7 @@ def test_what_lies_around_on_an_engine(tmp_path: Path) -> None:
     assert found.helpers == (
         Helper("2", "old", "schema", running=True, project="lab"),
         Helper("3", "chowns", "helper", running=False),
+        Helper("6", "waits", "fetcher", running=False, created=1000.0),
     )
     assert found.networks == (
         Network("n1", "lab_default", "lab", ("lab-a-vllm", "web")),

@@ -239,7 +239,7 @@ def test_doctor_finds_and_fix_mends_what_does_not_run(cli: Cli) -> None:
     docker(cli, "create", "--name", "never", *schema, image)
     docker(cli, "run", "--name", "ended", *schema, "--entrypoint", "true", image)
     docker(cli, "run", "--detach", "--name", "runs", *schema, "--entrypoint", "sleep", image, "1000")
-    docker(cli, "create", "--name", "helps", "--label", "io.orchestrator.helper", image)
+    docker(cli, "run", "--name", "helps", "--label", "io.orchestrator.helper", "--entrypoint", "true", image)
     docker(
         cli,
         "network",

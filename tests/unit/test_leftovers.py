@@ -61,6 +61,7 @@ HELPERS = Remains(
         Helper("2", "prepared", "helper", running=False),
         Helper("3", "asks", "script", running=True),
         Helper("4", "asked", "script", running=False),
+        Helper("7", "will-ask", "script", running=False, created=NOW - 9),
         Helper("5", "old", "schema", running=True, project="a"),
         Helper("6", "other", "schema", running=False, project="b"),
     )
@@ -68,7 +69,7 @@ HELPERS = Remains(
 
 
 def test_helpers_that_doctor_may_remove_or_tell_of() -> None:
-    assert [(h.id, h.kind, h.running) for h in helpers(HELPERS)] == [
+    assert [(h.id, h.kind, h.running) for h in helpers(HELPERS, NOW)] == [
         ("2", "helper", False),
         ("4", "helper", False),
         ("5", "container", True),
@@ -78,7 +79,7 @@ def test_helpers_that_doctor_may_remove_or_tell_of() -> None:
 
 def test_what_down_all_takes_of_a_project() -> None:
     seen = Observation((container("x", project="a"),))
-    found = of_project("a", seen, HELPERS, ("x-transformers.yaml", "gone-vllm.yaml", "compose.yaml"))
+    found = of_project("a", seen, HELPERS, ("x-transformers.yaml", "gone-vllm.yaml", "compose.yaml"), NOW)
     assert [(f.kind, f.id) for f in found] == [
         ("helper", "1"),
         ("helper", "2"),
