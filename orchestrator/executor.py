@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
-from orchestrator.compose import OWNER, ComposeDocument, Image
+from orchestrator.compose import OWNER, ComposeDocument
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container, Previous
+from orchestrator.plan.images import Image
 from orchestrator.plan.leftovers import Leftover
 from orchestrator.plan.returning import Return
 from orchestrator.plan.steps import Plan, Step
@@ -21,8 +22,8 @@ from orchestrator.ports import Endpoint, Event, World
 
 #: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
 GRACE = 30
-#: seconds between two looks at a start: a part of the time waited so far, so that a quick one is noticed quickly
-_SOONEST, _LATEST, _PART = 0.1, 0.5, 0.02
+#: Seconds between two looks at a start; or so many times as long as a look takes, so that many containers cost no more
+_PAUSE, _REST = 0.1, 4
 #: containers that are stopped or started at the same time
 _AT_ONCE = 8
 #: lines of the log that are told of a container before it is removed because it failed
@@ -35,7 +36,7 @@ class Work:
 
     plan: Plan
     documents: Mapping[str, ComposeDocument]
-    files: Mapping[str, str]
+    files: Mapping[str, bytes]
     keep: tuple[Container, ...] = ()
     """Containers to be replaced that come back if their successors fail."""
 
@@ -51,7 +52,7 @@ def apply(work: Work, world: World) -> Iterator[Event]:
     for step in work.plan.of("build", "pull"):
         yield from _image(step, images, world)
     yield from _volumes(work, world)
-    world.workspace.write(work.plan.project, dict(work.files))
+    world.workspace.write(work.plan.project, work.files)
     yield from _together(work.plan.of("remove"), world)
     yield from _together(work.plan.of("wake"), world)
     yield from _compose(work, world)
@@ -236,6 +237,7 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
     seen: dict[str, tuple[str, str]] = {}
     waiting = set(services)
     while waiting:
+        looked = world.clock.now()
         now = {c.service: c for c in world.docker.observe().project(project)}
         elapsed = world.clock.now() - begun
         for service in sorted(waiting):
@@ -246,7 +248,7 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
                 yield Event("late", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
             return
         if waiting:
-            world.clock.sleep(min(max(_SOONEST, _PART * elapsed), _LATEST))
+            world.clock.sleep(max(_PAUSE, _REST * (begun + elapsed - looked)))
 
 
 def _change(

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator import traits
 from orchestrator.checkup.values import Finding, Verdict
-from orchestrator.compose import image_of
 from orchestrator.inventory import MIB, Gpu, gib
 from orchestrator.observation import Observation
+from orchestrator.plan.images import images_of
 from orchestrator.ports import DockerVersion
 from orchestrator.registry.spec import FIRST_EPHEMERAL, ModelSpec, Vllm
 
@@ -81,7 +81,7 @@ def _cuda(models: Sequence[ModelSpec]) -> Iterator[tuple[str, traits.Cuda, str]]
         for found in (spec.engines.vllm, spec.engines.transformers):
             if found is None or "gpu" not in found.devices:
                 continue
-            image = image_of(found, "gpu")
+            image = images_of(found, "gpu")[0]
             cuda = (
                 traits.OUR_CUDA if image.ours else traits.vllm_cuda(image.reference) if isinstance(found, Vllm) else ()
             )

@@ -24,7 +24,8 @@ _UNKNOWN: dict[str, object] = {
     "detail": "",
     "exit_code": None,
 }
-_USAGE = "usage: gate health [--state FILE] [--port P]"
+_USAGE = "usage: gate health [--state FILE] [--port P] [--wait S]"
+_LOOK_S = 0.05
 
 
 def probe(port: int, timeout_s: float = _TIMEOUT_S) -> int:
@@ -85,6 +86,37 @@ def read_state(path: str) -> dict[str, object]:
     return {**_UNKNOWN, "reason": why}
 
 
+def wait_for_news(path: str, seconds: float) -> None:
+    """Return at once when the state is not the one that was shown last, else when it changes, or after ``seconds``.
+
+    So Docker hears of a change as it happens, and not at its next look.
+    """
+    until = time.monotonic() + seconds
+    shown = path + ".shown"
+    try:
+        with open(shown, encoding="ascii") as last:  # noqa: PTH123  # importing pathlib would be felt
+            old = last.read()
+    except (OSError, ValueError):
+        old = ""
+    while _mark(path) == old and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+    try:
+        with open(shown, "w", encoding="ascii") as last:  # noqa: PTH123
+            last.write(_mark(path))
+    except OSError:
+        # Nothing can be remembered, so nothing is news, and Docker must not look all the time.
+        time.sleep(max(0.0, until - time.monotonic()))
+
+
+def _mark(path: str) -> str:
+    """What is another for every state, since the file is replaced whole; "" while there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return ""
+    return f"{found.st_ino} {found.st_mtime_ns}"
+
+
 def judge(
     state: dict[str, object], now: float, status: int | None, *, asleep: bool = False
 ) -> tuple[dict[str, object], int]:
@@ -116,15 +148,19 @@ def _told(status: int | None) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """``health [--state FILE] [--port P]``; exit code 0 ready and answering, 1 not, 2 wrong arguments.
+    """``health [--state FILE] [--port P] [--wait S]``; exit code 0 ready and answering, 1 not, 2 wrong arguments.
 
-    With a port, and no state file, it is taken that no gate runs: the engine itself is asked.
+    With a port, and no state file, it is taken that no gate runs: the engine itself is asked. With ``--wait`` the
+    answer comes when there is news, after so many seconds at the latest.
     """
     given = dict(zip(argv[::2], argv[1::2]))  # noqa: B905  # Python 3.8 has no strict
     path, port = given.pop("--state", DEFAULT_STATE), given.pop("--port", "0")
-    if given or len(argv) % 2 or not port.isdecimal():
+    wait = given.pop("--wait", "0")
+    if given or len(argv) % 2 or not port.isdecimal() or not wait.isdecimal():
         print(_USAGE, file=sys.stderr)
         return 2
+    if int(wait):
+        wait_for_news(path, int(wait))
     if int(port) and not os.path.exists(path):  # noqa: PTH110  # importing pathlib would be felt
         shown, code = alone(probe(int(port)))
     else:

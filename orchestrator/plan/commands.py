@@ -36,7 +36,8 @@ def engine_command(spec: ModelSpec, placement: Placement) -> tuple[str, ...]:
 
 
 def _model(spec: ModelSpec) -> str:
-    return LOCAL_WEIGHTS if spec.source.path else spec.source.repository or ""
+    """What the engine loads. Weights that come with orchestrator are mounted for vLLM like a local folder."""
+    return LOCAL_WEIGHTS if spec.source.path or spec.source.builtin else spec.source.repository or ""
 
 
 def _revision(spec: ModelSpec) -> tuple[str, ...]:
@@ -68,11 +69,17 @@ def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...
         *(("--enable-sleep-mode",) if placement.sleep_mode else ()),
         *(("--tensor-parallel-size", str(profile.gpus)) if profile.gpus > 1 else ()),
         *("--max-model-len", str(profile.context), "--max-num-seqs", str(engine.max_num_seqs)),
-        *_vllm_memory(engine, placement),
-        *("--limit-mm-per-prompt", f'{{"image":{spec.images.max_per_prompt},"video":0}}'),
+        *_vllm_memory(placement),
+        *("--limit-mm-per-prompt", _limits(spec.images.max_per_prompt, placement.image.reference)),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
         *_flags(_with_image_size(engine.flags, spec.images, profile)),
     )
+
+
+def _limits(images: int, image: str) -> str:
+    """How many images a prompt may have, in the form that this vLLM reads. No videos: their memory is not claimed."""
+    json_is_read = traits.VLLM_LIMITS_AS_JSON.has(traits.vllm_release(image))
+    return f'{{"image":{images},"video":0}}' if json_is_read else f"image={images},video=0"
 
 
 def _with_image_size(flags: Mapping[str, Flag], images: Images, profile: Profile) -> Mapping[str, Flag]:
@@ -86,20 +93,21 @@ def _with_image_size(flags: Mapping[str, Flag], images: Images, profile: Profile
     return {**flags, _PROCESSOR: json.dumps({**arguments, **limits}, separators=(",", ":"))}
 
 
-def _vllm_memory(engine: Vllm, placement: Placement) -> tuple[str, ...]:
+def _vllm_memory(placement: Placement) -> tuple[str, ...]:
     """An explicit budget. vLLM checks free memory against the utilization even when the cache size is given.
 
     The utilization is a share of what CUDA counts, which is less than NVML's total; rounded up, so that the budget is
     never below the claim.
     """
+    knows = traits.vllm_has("kv-cache-memory-bytes", placement.image.reference)
+    cache = ("--kv-cache-memory-bytes", str(placement.claim.kv_cache)) if knows else ()
+    if placement.device == "cpu":
+        return cache
     totals = [gpu.cuda_total for gpu in placement.on if gpu.cuda_total]
     if not totals:
         return ()
     share = -(-1000 * (placement.claim.total - placement.claim.outside) // min(totals))
-    utilization = ("--gpu-memory-utilization", f"{min(share, _MOST) / 1000:.3f}")
-    if not traits.has_kv_cache_bytes(engine.image):
-        return utilization
-    return (*utilization, "--kv-cache-memory-bytes", str(placement.claim.kv_cache))
+    return ("--gpu-memory-utilization", f"{min(share, _MOST) / 1000:.3f}", *cache)
 
 
 def _quantisation(engine: Transformers, profile: Profile) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from orchestrator import traits
 from orchestrator.errors import FitError, OrchestratorError, RequestError
 from orchestrator.inventory import Gpu, Host, gib
 from orchestrator.memory import Claim
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.assignment import Assignment, Improve, Rooms, assign, most_room, rooms, take
+from orchestrator.plan.images import Image, choose, images_of
 from orchestrator.plan.keeping import as_it_runs, engine_of, existing_container, freed, is_replaced, stays_where
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
@@ -35,6 +37,7 @@ class Placement:
     best: Profile
     """What the entry asks for; ``profile`` may be smaller."""
     claim: Claim
+    image: Image
     address: str
     port: int
     key: bool = False
@@ -133,7 +136,7 @@ def place(
     ports = Ports(observation, request.move_ports)
     by_name = {spec.name: spec for spec in specs}
     items = [
-        _placement(by_name[name], found, wanted[name], request, existing[name], ports, fleet=name in fleet)
+        _placement(by_name[name], found, wanted[name], request, existing[name], ports, observation, fleet=name in fleet)
         for name, found in sorted((fleet | alone).items())
     ]
     return Placements(tuple(sorted(items, key=lambda item: item.service)), (*omitted, *stuck.values(), *impossible))
@@ -203,6 +206,7 @@ def _placement(
     request: Request,
     old: Container | None,
     ports: Ports,
+    observation: Observation,
     *,
     fleet: bool,
 ) -> Placement:
@@ -213,6 +217,8 @@ def _placement(
     preferred = request.port or (same.port if same else engine.port)
     own = same.id if same else ""
     address = request.address or (same.address if same else LOOPBACK)
+    image = choose(images_of(engine, option.device), same.image if same else "", observation)
+    said = image.remark or (traits.vllm_remark(image.reference) if option.engine == "vllm" else "")
     port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
     sleep_mode = has_sleep_mode(spec.name, engine, option.device, address)
     return Placement(
@@ -224,12 +230,14 @@ def _placement(
         profile=option.profile,
         best=option.best,
         claim=option.claim,
+        image=image,
         address=address,
         port=port,
         key=asks_for_key(spec.name, request, address, same),
         sleep_mode=sleep_mode,
         warnings=(
             *option.warnings,
+            *((f"{spec.name}: {said}",) if said else ()),
             *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ()),
             *open_to_all(spec.name, option.engine, address, sleep_mode=sleep_mode),
         ),

@@ -34,6 +34,7 @@ from orchestrator.registry.fields import (
     derived_flags,
     internal_variables,
     refuse,
+    unknown_flags,
     wrong_lengths,
 )
 from orchestrator.registry.limits import Images, Smallest, Tiles, wrong_smallest
@@ -91,12 +92,12 @@ class Fact(Frozen):
 
 
 class Source(Frozen):
-    """Where the weights come from: a Hugging Face repository, a local folder in its place, or the server."""
+    """Where the weights come from: a Hugging Face repository, a local folder in its place, or orchestrator itself."""
 
     repository: Repository | None = None
     revision: Commit | None = Field(None, description="commit of the repository; null until it is locked")
     path: AbsolutePath | None = Field(None, description="a local folder of weights, used instead of the repository")
-    builtin: Slug | None = Field(None, description="name of weights that come with our Transformers server")
+    builtin: Slug | None = Field(None, description="name of weights that come with orchestrator")
     remote_code: bool = Field(default=False, description="the repository's own Python code must run")
     gated: bool = Field(default=False, description="the hub asks for a token")
     licence: Text
@@ -104,7 +105,7 @@ class Source(Frozen):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.builtin is not None and (self.repository or self.path):
-            raise ValueError("builtin weights come with the server: remove repository and path, or builtin")
+            raise ValueError("builtin weights come with orchestrator: remove repository and path, or builtin")
         if not (self.repository or self.path or self.builtin):
             raise ValueError("needs one of repository, path or builtin")
         return self
@@ -212,6 +213,9 @@ class Vllm(Engine):
     """A model on vLLM."""
 
     image: ImageReference
+    cpu_image: ImageReference | None = Field(
+        None, description="an image of your own for the CPU; else the official one, or ours where that can't be pulled"
+    )
     storages: Annotated[tuple[Literal["16bit", "fp8"], ...], Field(min_length=1)] = Field(
         ("16bit",), description=_STORAGES
     )
@@ -232,7 +236,17 @@ class Vllm(Engine):
     def _nothing_twice(self) -> Self:
         refuse((*derived_flags(self.flags, DERIVED_VLLM), *internal_variables(self.environment)))
         if self.sleep_mode and not traits.can_sleep(self.image):
-            refuse([(("sleep_mode",), f"needs vLLM {'.'.join(map(str, traits.VLLM_SLEEP_MODE))} or newer")])
+            refuse([(("sleep_mode",), f"needs vLLM {traits.written(traits.VLLM_SLEEP_MODE.since)} or newer")])
+        return self
+
+    @model_validator(mode="after")
+    def _starts(self) -> Self:
+        refuse(unknown_flags(self.flags, self.image))
+        refuse(unknown_flags(self.flags, self.cpu_image or ""))
+        several = "cpu" in self.devices or max(self.tensor_parallel) > 1
+        if several and self.shm_mib < traits.VLLM_SHARED_MIB:
+            least = f"must be at least {traits.VLLM_SHARED_MIB}"
+            refuse([(("shm_mib",), f"{least} on the CPU and over several GPUs, where vLLM's processes share memory")])
         return self
 
 
@@ -299,6 +313,13 @@ class ModelSpec(Frozen):
             for name, evidence in found.items()
             if evidence.stand_in and not (self.source.remote_code and evidence.level == "served-tiny")
         )
+        return self
+
+    @model_validator(mode="after")
+    def _vllm_knows_it(self) -> Self:
+        if (vllm := self.engines.vllm) is not None and vllm.possible:
+            trouble = traits.architecture_trouble(self.architecture.name, vllm.image)
+            refuse([(("engines", "vllm", "image"), f"{self.architecture.name} {trouble}")] if trouble else [])
         return self
 
     @model_validator(mode="after")

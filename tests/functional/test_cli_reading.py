@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import traits
 from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.evidence import Use
 from orchestrator.inventory import GIB
@@ -191,7 +192,10 @@ def test_recommend_without_a_gpu(here: FakeWorld, do: Command) -> None:
     said = do("recommend")
     assert said.code == 0
     assert "(no GPU)" in said.out
-    assert [line.split()[:3] for line in said.out.splitlines()[2:-1]] == [["*", "demo", "transformers"]]
+    assert [line.split()[:3] for line in said.out.splitlines()[2:-1]] == [
+        ["demo", "vllm", "CPU"],
+        ["*", "demo", "transformers"],
+    ]
 
 
 def test_the_report_s_rule_by_size(do: Command) -> None:
@@ -271,6 +275,19 @@ def test_render_check(do: Command, tmp_path: Path) -> None:
     assert '-      - "127.0.0.1:24099:8000"\n+      - "127.0.0.1:24000:8000"\n' in said.out
 
 
+def test_render_brings_the_weights_that_come_with_orchestrator(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path, "--mode", "vllm")
+    weights = tmp_path / "out/builtin/demo/model.safetensors"
+    assert weights.stat().st_size == 3930424
+    assert "image: " + json.dumps(traits.VLLM_CPU_IMAGE) in (tmp_path / "out/demo-vllm.yaml").read_text(
+        encoding="utf-8"
+    )
+    weights.write_bytes(b"\xff")
+    said = rendered(do, tmp_path, "--mode", "vllm", "--check")
+    said.refused(1, "1 files in")
+    assert f"{weights} is not text, and differs" in said.out
+
+
 def test_render_removes_its_own_old_files_and_nothing_else(do: Command, tmp_path: Path) -> None:
     rendered(do, tmp_path)
     out = tmp_path / "out"
@@ -296,7 +313,6 @@ def test_render_of_one_model_leaves_the_others(do: Command, tmp_path: Path) -> N
 def test_render_leaves_out_what_can_not_run(do: Command, tmp_path: Path) -> None:
     said = rendered(do, tmp_path, "--mode", "vllm")
     assert said.code == 0
-    assert "left out: demo has no vllm entry in the registry" in said.err
     assert "left out: got-ocr2 can't run on vllm" in said.err
 
 
@@ -558,6 +574,7 @@ def test_images(here: FakeWorld, do: Command) -> None:
         ["tf448-cuda", "missing"],
         ["tf5-cpu", "missing"],
         ["tf5-cuda", "missing"],
+        ["vllm-cpu", "missing"],
     ]
     for family in ("tf5", "tf448"):
         assert do("image", "build", f"{family}-cpu").code == 0
@@ -570,7 +587,10 @@ def test_images(here: FakeWorld, do: Command) -> None:
     ("arguments", "words"),
     [
         (["image", "build"], ["Missing argument 'NAME'"]),
-        (["image", "build", "tf9"], ["there is no image 'tf9'", "known: tf448-cpu, tf448-cuda, tf5-cpu, tf5-cuda"]),
+        (
+            ["image", "build", "tf9"],
+            ["there is no image 'tf9'", "known: tf448-cpu, tf448-cuda, tf5-cpu, tf5-cuda, vllm-cpu"],
+        ),
     ],
 )
 def test_image_refuses(here: FakeWorld, do: Command, arguments: list[str], words: list[str]) -> None:

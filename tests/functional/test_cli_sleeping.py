@@ -57,7 +57,7 @@ def test_up_renders_it(here: FakeWorld, do: Command) -> None:
     gate, engine = words[: words.index("--")], words[words.index("--") :]
     assert "--sleep-mode" in gate
     assert "--enable-sleep-mode" in engine
-    assert '"VLLM_SERVER_DEV_MODE": "1"' in here.workspace.files["orchestrator"][f"{PHI}.yaml"]
+    assert '"VLLM_SERVER_DEV_MODE": "1"' in here.workspace.files["orchestrator"][f"{PHI}.yaml"].decode()
     assert here.docker.of(PHI).can_sleep
 
 

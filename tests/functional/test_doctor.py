@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.compose import OWNER, built_image
+from orchestrator.compose import OWNER
 from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.observation import Container, Gate, Helper, Image, LockState, Network, PortHolder
+from orchestrator.plan.images import built_image
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
 from tests.functional.cli import Command, command, world
 
 WEIGHTS = "orchestrator-weights"
-IMAGE = built_image("tf5", "cpu").reference
+IMAGE = built_image("tf5-cpu").reference
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def described(here: FakeWorld, *containers: Container) -> None:
     """Put containers there as ``up`` does: with their documents."""
     for c in containers:
         here.docker.add(replace(c, applied=f"/state/{c.project}/compose.yaml"))
-        here.workspace.files.setdefault(c.project, {}).update({f"{c.service}.yaml": "", "compose.yaml": ""})
+        here.workspace.files.setdefault(c.project, {}).update({f"{c.service}.yaml": b"", "compose.yaml": b""})
 
 
 # The machine
@@ -152,7 +153,7 @@ def test_documents_that_can_not_be_seen_are_taken_to_be_there(here: FakeWorld, d
 
 
 def test_documents_without_a_container_are_told_of(here: FakeWorld, do: Command) -> None:
-    here.workspace.files["lab"] = {"gone-vllm.yaml": "", "compose.yaml": ""}
+    here.workspace.files["lab"] = {"gone-vllm.yaml": b"", "compose.yaml": b""}
     (seen,) = found(do, "leftovers")
     assert (seen["where"], seen["fixable"]) == ("/state/lab/gone-vllm.yaml", False)
     assert "'orchestrator --project lab down gone-vllm'" in seen["hint"]
@@ -177,7 +178,7 @@ def cluttered(here: FakeWorld) -> FakeWorld:
         "n2": Network("n2", "strange_default", "strange"),
         "n3": Network("n3", "orchestrator_default", "orchestrator"),
     }
-    here.workspace.files["old"] = {"x-vllm.yaml": ""}
+    here.workspace.files["old"] = {"x-vllm.yaml": b""}
     here.docker.volumes = {WEIGHTS, "orchestrator-cache"}
     here.docker.owners = {WEIGHTS: "0:0"}
     here.workspace.marked = frozenset({"orchestrator-cache", "orchestrator-lost"})

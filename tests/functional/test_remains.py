@@ -31,7 +31,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateFolder:
 
 
 def test_drafts_of_dead_writers(state: StateFolder, tmp_path: Path) -> None:
-    state.write("lab", {"a-vllm.yaml": "", ".env": ""})
+    state.write("lab", {"a-vllm.yaml": b"", ".env": b""})
     dead, alive = tmp_path / "lab" / f".a-vllm.yaml.{NOBODY}", tmp_path / f".preparing.{os.getpid()}"
     dead.touch()
     alive.touch()
@@ -44,7 +44,7 @@ def test_drafts_of_dead_writers(state: StateFolder, tmp_path: Path) -> None:
 
 def test_projects_and_documents(state: StateFolder, tmp_path: Path) -> None:
     assert state.projects() == ()
-    state.write("lab", {"a-vllm.yaml": ""})
+    state.write("lab", {"a-vllm.yaml": b""})
     (tmp_path / "empty").mkdir()
     assert state.projects() == ("lab",)
     document = str(tmp_path / "lab" / "a-vllm.yaml")

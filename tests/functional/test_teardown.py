@@ -233,7 +233,7 @@ def test_the_others_go_although_one_can_not(here: FakeWorld, do: Command) -> Non
         failing(container, grace)
 
     here.actor.remove = remove  # type: ignore[method-assign]
-    here.workspace.files["orchestrator"] = {"a-transformers.yaml": "", "b-transformers.yaml": ""}
+    here.workspace.files["orchestrator"] = {"a-transformers.yaml": b"", "b-transformers.yaml": b""}
     driver(here, 12.0, holder(11.2))
     here.actor.removed = lambda: None
     said = do("down", "a", "b")
@@ -259,7 +259,7 @@ def test_down_all_finds_what_crashes_left(here: FakeWorld, do: Command) -> None:
     }
     here.docker.networks["n2"] = replace(NETWORK, id="n2")
     here.docker.networks["n3"] = Network("n3", "other_default", "other")
-    here.workspace.files["orchestrator"] = {"compose.yaml": "", "gone-vllm.yaml": ""}
+    here.workspace.files["orchestrator"] = {"compose.yaml": b"", "gone-vllm.yaml": b""}
     here.workspace.marked = frozenset({"orchestrator-weights", "orchestrator-lost"})
     here.workspace.written = {"/state/orchestrator/.a.yaml.12"}
     here.workspace.lock_of = LockState(note="'orchestrator up a' of root (pid 12)")
@@ -278,7 +278,7 @@ def test_down_all_finds_what_crashes_left(here: FakeWorld, do: Command) -> None:
 
 def test_a_model_that_runs_keeps_its_documents_and_network(here: FakeWorld, do: Command) -> None:
     here.docker.add(on_gpu("b", port=25001))
-    here.workspace.files["orchestrator"] = {"a-transformers.yaml": "", "b-transformers.yaml": "", "compose.yaml": ""}
+    here.workspace.files["orchestrator"] = {"a-transformers.yaml": b"", "b-transformers.yaml": b"", "compose.yaml": b""}
     assert do("down", "a").code == 0
     assert here.workspace.documents("orchestrator") == ("b-transformers.yaml", "compose.yaml")
     assert list(here.docker.networks) == ["id-net"]
@@ -300,7 +300,7 @@ def test_a_volume_that_is_not_its_user_s_keeps_its_mark(here: FakeWorld, do: Com
 
 def test_down_of_what_is_down_is_no_error(here: FakeWorld, do: Command) -> None:
     """A model by the registry, or by a document that an earlier down was cut off from forgetting."""
-    here.workspace.files["orchestrator"] = {"own-vllm.yaml": "", "a-transformers.yaml": ""}
+    here.workspace.files["orchestrator"] = {"own-vllm.yaml": b"", "a-transformers.yaml": b""}
     said = do("down", "demo", "own", "a")
     assert said.code == 0
     assert "demo: gone, it was down already\nown: gone, it was down already\n" in said.err

@@ -32,6 +32,7 @@ class Entries:
     def __call__(self, tag: str, name: str = "tiny", port: int = 24100) -> None:
         """Write the entry of a model that this version of an image serves."""
         text = (REGISTRY / "demo.yaml").read_text(encoding="utf-8")
+        text = text[: text.index("  vllm:\n")] + text[text.index("  transformers:\n") :]
         text = text.replace("name: demo\n", f"name: {name}\n", 1).replace("port: 24000", f"port: {port}")
         self.texts[name] = text.replace("image_family: tf5", f"image: an/engine:{tag}")
         self.changes += 1

@@ -132,6 +132,7 @@ class Cli:
         entry = read_yaml(DEMO)
         entry.update(name=name, title=f"Stub {name}")
         del entry["probe"]["expect"]  # the stub reads no picture
+        del entry["engines"]["vllm"]
         entry["probe"].update({"expect": expect} if expect else {})
         entry["parameters"]["total"] += parameters
         entry["parameters"]["modules"][-1]["count"] += parameters

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,8 +126,8 @@ class Gate:
         until(lambda: self.shown()["phase"] == phase, lambda: f"{phase}; {self.shown()}; {self.err.read_text()}")
         return self.shown()
 
-    def health(self) -> tuple[dict[str, object], int]:
-        argv = [PYTHON, str(GATE), "health", "--state", str(self.state)]
+    def health(self, *options: str) -> tuple[dict[str, object], int]:
+        argv = [PYTHON, str(GATE), "health", "--state", str(self.state), *options]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         assert (done.stderr, done.stdout.count("\n")) == ("", 1)
         assert len(done.stdout) < 1024
@@ -330,7 +331,8 @@ def test_an_engine_that_comes_up_at_the_second_try_is_counted_and_then_forgiven(
     options = ("--pause", "0.05", "--forget-after", "0.3")
     gate = host.gate("m", *options, exit=1, fails=1)
     until(lambda: "gate: ready" in gate.err.read_text())
-    assert "gate: pausing: restart 1 of 3 after 0.05 s" in gate.err.read_text()
+    said = "gate: pausing: restart 1 of 3 after 0.05 s: The engine ended with exit code 1."
+    assert said in gate.err.read_text()
     until(lambda: gate.shown()["restarts"] == 0 and gate.shown()["phase"] == "ready")
     assert not (host.folder / "locks" / "gate-m.json").exists()
 
@@ -389,7 +391,8 @@ def test_starts_cut_by_a_kill_are_counted_over_it(host: Host) -> None:
     second.process.wait(DEADLINE_S)
     third = host.gate("m", "--pause", "0.05,60", engine=same)
     state = third.wait_for("pausing")
-    assert (state["restarts"], state["detail"]) == (2, "restart 2 of 3 after 60 s")
+    assert state["restarts"] == 2
+    assert "restart 2 of 3 after 60 s: The container went down uncleanly" in str(state["detail"])
     assert third.stop() == 0
 
 
@@ -510,6 +513,34 @@ def test_health_in_every_phase(host: Host) -> None:
     gate.wait_for("parked")
     told, code = gate.health()
     assert (told["phase"], told["exit_code"], code) == ("parked", 137, 1)
+
+
+def test_a_health_check_that_waits_for_news_tells_them_at_once(host: Host) -> None:
+    hold = host.folder / "hold"
+    hold.touch()
+    gate = host.gate("m", hold=hold)
+    gate.wait_for("starting")
+    began = time.monotonic()
+    assert gate.health("--wait", "9")[0]["phase"] == "starting"
+    assert time.monotonic() - began < 5, "what was never shown is news"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(gate.health, "--wait", "60")
+        time.sleep(0.5)
+        assert not waiting.done(), "it was shown already"
+        hold.unlink()
+        told, code = waiting.result(DEADLINE_S)
+    assert (told["phase"], code) == ("ready", 0)
+    began = time.monotonic()
+    assert gate.health("--wait", "1") == (told, 0)
+    assert time.monotonic() - began >= 1, "no news"
+
+
+def test_a_health_check_that_can_remember_nothing_still_waits(tmp_path: Path) -> None:
+    argv = [PYTHON, str(GATE), "health", "--state", str(tmp_path / "absent" / "gate.json"), "--wait", "1"]
+    began = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (done.returncode, json.loads(done.stdout)["phase"]) == (1, "starting")
+    assert time.monotonic() - began >= 1
 
 
 @pytest.mark.parametrize(
