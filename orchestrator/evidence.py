@@ -18,6 +18,21 @@ class Use:
     bytes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds memory of a GPU. ``bytes`` is None where the driver does not tell.
+
+    ``command`` and ``user`` are "" where this user can't look; ``container_id`` is "" for a process in no container.
+    """
+
+    pid: int
+    gpu: str
+    bytes: int | None
+    command: str = ""
+    user: str = ""
+    container_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Fingerprint:
     """What a measurement holds for: another image, revision, profile, card or driver has to be measured anew."""

@@ -7,14 +7,16 @@ written before Compose is called, and a container that was created but never sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
 
 from orchestrator.compose import OWNER, ComposeDocument
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container, Previous
 from orchestrator.pace import Pace
 from orchestrator.plan.images import Image
+from orchestrator.plan.leftovers import Leftover
 from orchestrator.plan.returning import Return
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Advance, Endpoint, Event, World
@@ -69,14 +71,34 @@ def prepare(work: Work, world: World, timeout: float | None = None) -> Iterator[
 
 
 def remove(plan: Plan, world: World) -> Iterator[Event]:
-    """Remove containers by id, forget their documents, and the project's network once it is empty."""
-    yield from _together(plan.of("remove"), world)
-    gone = {step.subject for step in plan.of("remove")}
-    world.workspace.forget(plan.project, [f"{service}.yaml" for service in sorted(gone)])
-    for kept in world.workspace.kept(plan.project):
-        if kept.service in gone:
-            world.workspace.let_go(plan.project, kept)
-    world.actor.remove_network(plan.project)
+    """Remove containers by id, and forget the documents of those that are gone."""
+    for event in _together(plan.of("remove"), world):
+        if event.kind == "done":
+            world.workspace.forget(plan.project, [f"{event.subject}.yaml"])
+        yield event
+
+
+def discard(leftovers: Sequence[Leftover], world: World) -> Iterator[Event]:
+    """Remove what was left behind, one thing after the other."""
+    for left in leftovers:
+        match left.kind:
+            case "container":
+                world.actor.remove(left.id, GRACE if left.running else 0)
+            case "helper":
+                world.actor.remove(left.id, 0)
+            case "network":
+                world.actor.remove_network(left.id)
+            case "document":
+                world.workspace.forget(left.project, [left.id])
+            case "mark":
+                world.workspace.prepared([left.id])
+            case "draft":
+                world.workspace.drafts(remove=True)
+            case "volume":
+                raise ValueError("volumes are prepared, not discarded")
+            case "lock":
+                pass  # taking the lock, as everybody who discards something has, replaced the note of who died
+        yield Event("gone", f"{left.kind} {left.name}", left.why)
 
 
 def restore(project: str, back: Return, world: World) -> Iterator[Event]:
@@ -164,17 +186,39 @@ def _discard(work: Work, new: Sequence[Step], world: World) -> None:
 
 
 def _together(steps: Sequence[Step], world: World) -> Iterator[Event]:
-    """Steps of single containers, at the same time: each waits for its own engine to stop."""
-    if not steps:
-        return
+    """Steps of single containers, at the same time: each waits for its own engine to stop.
+
+    All are tried, then the first error is raised. The threads end with the program: whoever interrupts it does not
+    wait for an engine that takes its time.
+    """
     begun = world.clock.now()
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        for step in steps:
-            yield Event("start", step.subject, f"{step.kind}: {step.cause}")
-        running = {pool.submit(_lifecycle, step, world): step for step in steps}
-        for done in as_completed(running):
-            done.result()
-            yield Event("done", running[done].subject, running[done].kind, world.clock.now() - begun)
+    todo: SimpleQueue[Step | None] = SimpleQueue()
+    done: SimpleQueue[tuple[Step, BaseException | None]] = SimpleQueue()
+    for step in steps:
+        yield Event("start", step.subject, f"{step.kind}: {step.cause}")
+        todo.put(step)
+    for _ in range(min(_AT_ONCE, len(steps))):
+        todo.put(None)
+        Thread(target=_work, args=(todo, done, world), daemon=True).start()
+    errors = []
+    for _ in steps:
+        step, error = done.get()
+        if error is None:
+            yield Event("done", step.subject, step.kind, world.clock.now() - begun)
+        else:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _work(todo: SimpleQueue[Step | None], done: SimpleQueue[tuple[Step, BaseException | None]], world: World) -> None:
+    while (step := todo.get()) is not None:
+        try:
+            _lifecycle(step, world)
+        except BaseException as error:  # noqa: BLE001 (it is raised where the others are waited for)
+            done.put((step, error))
+        else:
+            done.put((step, None))
 
 
 def _lifecycle(step: Step, world: World) -> None:

@@ -94,6 +94,9 @@ class Container:
     """The file on this host that holds its API key, by its mount; "" where callers need none."""
     answers: bool | None = None
     """Whether its engine answered ``GET /health`` with 200 just now; None where it was not asked."""
+    created: float = 0.0
+    applied: str = ""
+    """The Compose file that it was made from, by Compose's own label; "" for one that Compose did not make."""
 
     @property
     def host(self) -> str:
@@ -196,6 +199,68 @@ class PortHolder:
     holder: str
     """For people: ``container web`` or ``process nginx (pid 12)``."""
     container_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A container with a label of ours that serves no model.
+
+    ``kind``: that label's last word (helper: it prepares volumes, under the host's lock); "schema" for a container of
+    another version of orchestrator, and only then ``project`` is known. ``created``: if it has not run yet, Unix
+    seconds; else 0.0.
+    """
+
+    id: str
+    name: str
+    kind: str
+    running: bool
+    project: str = ""
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network of a Compose project. ``users``: names of the containers on it, also of those that don't run."""
+
+    id: str
+    name: str
+    project: str
+    users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume of ours. ``owner``: uid:gid of its root, "" where this user can't look.
+
+    ``users``: ids and names of the containers that mount it, whoever's they are and whether or not they run.
+    """
+
+    name: str
+    owner: str = ""
+    users: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What lies around beside the containers of models, at one moment."""
+
+    helpers: tuple[Helper, ...] = ()
+    networks: tuple[Network, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockState:
+    """The host's lock: whether it is held, by whom by its note, and whether that process is alive.
+
+    ``keepers``: who has the file open now, for people. A process may hold the lock for one that is dead.
+    """
+
+    held: bool = False
+    note: str = ""
+    alive: bool = False
+    keepers: tuple[str, ...] = ()
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from orchestrator.observation import Observation, Previous
+from orchestrator.observation import LockState, Observation, Previous, Remains
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Download
-    from orchestrator.evidence import Measurement, Use
+    from orchestrator.evidence import Holder, Measurement, Use
     from orchestrator.inventory import Gpu, Host
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
@@ -24,8 +24,8 @@ PATIENCE = 600.0
 LOCK_PATIENCE = 900.0
 
 #: "late": not ready in the time given, or without progress, which is no failure: it goes on; "said": a line that an
-#: engine printed before it failed
-EventKind = Literal["start", "progress", "done", "phase", "ready", "late", "failed", "said"]
+#: engine printed before it failed; "gone": something was taken down, and the text says what was proved, or why
+EventKind = Literal["start", "progress", "done", "phase", "ready", "late", "failed", "said", "wait", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,17 @@ class DockerReader(Protocol):
     def reachable(self, image: str) -> bool:
         """Whether the image's registry has it for the engine; False too where it does not answer within seconds."""
 
-    def gpu_runtime(self) -> bool:
-        """Whether the engine knows an NVIDIA runtime or CDI devices."""
+    def remains(self, volumes: Sequence[str]) -> Remains:
+        """What lies around beside the containers of models: helpers, Compose's networks, and these volumes."""
+
+    def sizes(self, volumes: Sequence[str]) -> Mapping[str, int]:
+        """Bytes in each of these volumes that exist. Docker counts them file by file."""
+
+    def gpu_ways(self) -> tuple[str, ...]:
+        """The ways in which the engine can hand out GPUs: the NVIDIA runtime, its hook, CDI devices."""
+
+    def memory(self) -> int:
+        """Bytes of memory that the engine's host has; 0 where it does not tell."""
 
     def disk(self) -> tuple[str, int | None]:
         """The engine's data folder, and the bytes free there (None where this user can't look)."""
@@ -138,8 +147,14 @@ class DockerActor(Protocol):
     def recreate(self, recipe: str) -> None:
         """Make and start a container that is gone, of the same image; nothing is left of it if that fails."""
 
-    def remove_network(self, project: str) -> None:
-        """Remove the default network of a project if nothing uses it."""
+    def remove_network(self, network: str) -> None:
+        """Remove a network by its id; no error if it is gone."""
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume and all that is in it; no error if it is gone."""
+
+    def gpus_seen(self, container: str) -> str | None:
+        """Why ``nvidia-smi`` fails inside a running container; "" where it works, None where it can't be asked."""
 
     def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
         """What the container printed, both streams, in chunks."""
@@ -179,6 +194,9 @@ class GpuReader(Protocol):
 
     def uses(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Use, ...]:
         """What each container holds of these GPUs now. ``known``: ids of containers that Docker told."""
+
+    def holders(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Holder, ...]:
+        """Every process that holds memory of these GPUs, and whose it is."""
 
 
 class ModelClient(Protocol):
@@ -232,6 +250,15 @@ class Workspace(Protocol):
     def forget(self, project: str, names: Sequence[str]) -> None:
         """Remove documents."""
 
+    def projects(self) -> tuple[str, ...]:
+        """Projects with documents here, sorted."""
+
+    def has(self, file: str) -> bool | None:
+        """Whether a document is there; None where this user can't look."""
+
+    def drafts(self, *, remove: bool) -> tuple[str, ...]:
+        """Files that were being written when their writer died; removed if asked."""
+
     def keep(self, project: str, previous: Previous) -> None:
         """Keep what is about to be replaced, instead of what was kept of its service before."""
 
@@ -253,6 +280,9 @@ class Workspace(Protocol):
     def preparing(self, names: Sequence[str]) -> AbstractContextManager[None]:
         """Mark volumes so until the block has ended well."""
 
+    def prepared(self, names: Sequence[str]) -> None:
+        """Take these volumes' marks away: they are as they should be, or gone."""
+
     def measurements(self) -> tuple[Measurement, ...]:
         """What was measured on this host."""
 
@@ -261,6 +291,9 @@ class Workspace(Protocol):
 
     def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
         """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""
+
+    def lock_state(self) -> LockState:
+        """Who holds the host's lock now; a note without a lock was left by a process that died."""
 
 
 class Library(Protocol):

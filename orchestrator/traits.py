@@ -31,6 +31,17 @@ VLLM_CPU_BUILD = "0.32.0"
 #: not verified here
 FP8_CAPABILITY = (8, 0)
 
+#: a release of CUDA: (13, 0), or (12,) where only that much is known
+Cuda = tuple[int, ...]
+#: The oldest driver for a major release of CUDA: https://docs.nvidia.com/deploy/cuda-compatibility/, table 1 of the
+#: page on minor version compatibility. Not verified here.
+CUDA_DRIVERS: tuple[tuple[int, tuple[int, ...]], ...] = ((13, (580,)), (12, (525,)), (11, (450, 80, 2)))
+#: Images of vLLM without ``-cuNNN`` in their tag have CUDA 13 since this release, and CUDA 12 before: pull requests 158
+#: of vast-ai/base-image and 2140 of ai-dynamo/nixl; vLLM's documentation names R580 for 0.33. Not verified here.
+VLLM_CUDA_13 = (0, 20)
+#: in the images that we build, by the locks in templates/images (nvidia-cuda-runtime)
+OUR_CUDA: Cuda = (13, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -172,6 +183,20 @@ def _outside(span: Span, release: Version) -> str:
 def written(release: Version) -> str:
     """(0, 33, 0) -> "0.33.0"."""
     return ".".join(map(str, release))
+
+
+def vllm_cuda(image: str) -> Cuda:
+    """The CUDA in an image of vLLM, by its name; () where that does not tell."""
+    tagged = re.search(r"-cu(\d{2})(\d)(?:-|$)", image.partition("@")[0])
+    if tagged:
+        return int(tagged[1]), int(tagged[2])
+    known = image_version(image)
+    return ((13, 0) if known >= VLLM_CUDA_13 else (12,)) if known else ()
+
+
+def driver_for(cuda: Cuda) -> tuple[int, ...]:
+    """The oldest driver that runs programs for this CUDA; () where none is known to be too old."""
+    return next((driver for major, driver in CUDA_DRIVERS if cuda[:1] == (major,)), ())
 
 
 def can_sleep(image: str) -> bool:

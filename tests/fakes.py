@@ -15,11 +15,25 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from orchestrator.compose import FLEET_FILE, GATE_FOLDER, Download
+from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.evidence import Fingerprint, Measurement, Use
+from orchestrator.evidence import Fingerprint, Holder, Measurement, Use
 from orchestrator.inventory import Gpu, Host
-from orchestrator.observation import ASLEEP, LABEL, Container, Foreign, Gate, Observation, PortHolder, Previous
+from orchestrator.observation import (
+    ASLEEP,
+    LABEL,
+    Container,
+    Foreign,
+    Gate,
+    Helper,
+    LockState,
+    Network,
+    Observation,
+    PortHolder,
+    Previous,
+    Remains,
+    Volume,
+)
 from orchestrator.observation import Image as LocalImage
 from orchestrator.plan.images import Image, built_image
 from orchestrator.ports import PATIENCE, Advance, DockerVersion, Endpoint, Library, World
@@ -81,8 +95,15 @@ class FakeDocker:
     listeners: tuple[PortHolder, ...] = ()
     images: dict[str, LocalImage] = field(default_factory=dict)
     volumes: set[str] = field(default_factory=set)
-    runtime: bool = True
+    ways: tuple[str, ...] = ("the NVIDIA runtime",)
+    total_memory: int = 1 << 36
     free_disk: int | None = 10**12
+    helpers: dict[str, Helper] = field(default_factory=dict)
+    networks: dict[str, Network] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    """Owners of volumes that are not the containers' user's."""
+    mounting: tuple[tuple[str, str], ...] = ()
+    """Foreign containers that use our volumes."""
     broken: OrchestratorError | None = None
     registry: bool = True
     asked_for: list[str] = field(default_factory=list)
@@ -123,9 +144,29 @@ class FakeDocker:
         self.asked_for.append(image)
         return self.registry
 
-    def gpu_runtime(self) -> bool:
+    def remains(self, volumes: Sequence[str]) -> Remains:
         self._look()
-        return self.runtime
+        users = (*((c.id, c.name) for c in self.containers.values()), *self.mounting)
+        return Remains(
+            tuple(self.helpers.values()),
+            tuple(replace(n, users=(*n.users, *self._on(n.project))) for n in self.networks.values()),
+            tuple(Volume(v, self.owners.get(v, OWNER), users) for v in volumes if v in self.volumes),
+        )
+
+    def _on(self, project: str) -> tuple[str, ...]:
+        return tuple(c.name for c in self.containers.values() if c.project == project)
+
+    def sizes(self, volumes: Sequence[str]) -> dict[str, int]:
+        self._look()
+        return {name: 12 * 10**9 for name in volumes if name in self.volumes}
+
+    def gpu_ways(self) -> tuple[str, ...]:
+        self._look()
+        return self.ways
+
+    def memory(self) -> int:
+        self._look()
+        return self.total_memory
 
     def disk(self) -> tuple[str, int | None]:
         self._look()
@@ -146,6 +187,12 @@ class FakeActor:
     downloads: list[Download] = field(default_factory=list)
     advances: Iterable[Advance] = (Advance("", 0, 8), Advance("", 8, 8))
     """What a download tells."""
+    keeps: bool = False
+    """Whether what is removed stays all the same."""
+    blind: dict[str, str | None] = field(default_factory=dict)
+    """Why nvidia-smi fails in a container, by its id."""
+    removed: Callable[[], None] = lambda: None
+    """What else happens when a container has been removed."""
     born: Callable[[Container], Container] = field(default_factory=lambda: _serving)
     recipes: dict[str, Container] = field(default_factory=dict)
 
@@ -170,6 +217,8 @@ class FakeActor:
         self._do("volumes", " ".join(names))
         assert image in self.docker.images, "the helper container needs an image that is there"
         self.docker.volumes |= set(names)
+        for name in names:
+            self.docker.owners.pop(name, None)
 
     def start(self, container: str) -> None:
         self._do("start", container)
@@ -187,7 +236,10 @@ class FakeActor:
 
     def remove(self, container: str, grace: int) -> None:
         self._do("remove", container)
-        self.docker.containers.pop(container, None)
+        if not self.keeps:
+            self.docker.containers.pop(container, None)
+            self.docker.helpers.pop(container, None)
+        self.removed()
 
     def recipe(self, container: str) -> str:
         self._do("recipe", container)
@@ -204,8 +256,16 @@ class FakeActor:
         assert not taken, "its name and port have to be free"
         self.docker.add(self.born(replace(old, id=f"{old.id}-again")))
 
-    def remove_network(self, project: str) -> None:
-        self._do("network", project)
+    def remove_network(self, network: str) -> None:
+        self._do("network", network)
+        self.docker.networks.pop(network, None)
+
+    def remove_volume(self, name: str) -> None:
+        self._do("volume", name)
+        self.docker.volumes.discard(name)
+
+    def gpus_seen(self, container: str) -> str | None:
+        return self.blind.get(container, "")
 
     def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
         self._do("logs", container)
@@ -277,6 +337,7 @@ class FakeCompose:
             best=labels["best"],
             published=True,
             key_file=self.workspace.secret_file(labels["project"], API_KEY) if _has_key(found) else "",
+            applied=str(self.workspace.folder(labels["project"]) / FLEET_FILE),
         )
 
 
@@ -322,6 +383,7 @@ class FakeGpus:
     driver: str = "550.1"
     remark: str = ""
     held: tuple[Use, ...] = ()
+    processes: tuple[Holder, ...] = ()
 
     def read(self) -> tuple[tuple[Gpu, ...], str, str]:
         return self.gpus, self.driver if self.gpus else "", self.remark if self.gpus else self.note
@@ -329,6 +391,10 @@ class FakeGpus:
     def uses(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Use, ...]:
         ids = {gpu.id for gpu in gpus}
         return tuple(use for use in self.held if use.gpu in ids)
+
+    def holders(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Holder, ...]:
+        ids = {gpu.id for gpu in gpus}
+        return tuple(holder for holder in self.processes if holder.gpu in ids)
 
 
 @dataclass
@@ -408,6 +474,11 @@ class FakeWorkspace:
     busy: OrchestratorError | None = None
     locked: bool = False
     measured: dict[Fingerprint, Measurement] = field(default_factory=dict)
+    lock_of: LockState = field(default_factory=lambda: LockState(where="/run/lock/orchestrator.lock"))
+    written: set[str] = field(default_factory=set)
+    """Files whose writer died."""
+    hidden: bool = False
+    """Whether documents can't be looked at."""
     previous: dict[tuple[str, str], Previous] = field(default_factory=dict)
 
     def folder(self, project: str) -> Path:
@@ -423,6 +494,19 @@ class FakeWorkspace:
     def forget(self, project: str, names: Sequence[str]) -> None:
         for name in names:
             self.files.get(project, {}).pop(name, None)
+
+    def projects(self) -> tuple[str, ...]:
+        return tuple(sorted(project for project in self.files if self.documents(project)))
+
+    def has(self, file: str) -> bool | None:
+        folder, _, name = file.removeprefix("/state/").rpartition("/")
+        return None if self.hidden else name in self.files.get(folder, {})
+
+    def drafts(self, *, remove: bool) -> tuple[str, ...]:
+        found = tuple(sorted(self.written))
+        if remove:
+            self.written.clear()
+        return found
 
     def keep(self, project: str, previous: Previous) -> None:
         assert self.locked, "it is kept under the lock"
@@ -456,22 +540,30 @@ class FakeWorkspace:
         yield
         self.marked = frozenset()
 
+    def prepared(self, names: Sequence[str]) -> None:
+        assert self.locked, "marks are changed under the lock"
+        self.marked -= set(names)
+
     def measurements(self) -> tuple[Measurement, ...]:
         return tuple(self.measured.values())
 
     def record(self, measurements: Sequence[Measurement]) -> None:
         self.measured |= {m.fingerprint: m for m in measurements}
 
+    def lock_state(self) -> LockState:
+        return self.lock_of
+
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:
         if self.busy is not None:
             raise self.busy
         assert not self.locked, "the lock is taken twice"
-        self.locked = True
+        self.locked, before = True, self.lock_of
+        self.lock_of = replace(before, held=True, note=f"'{purpose}' (pid 1)", alive=True)
         try:
             yield
         finally:
-            self.locked = False
+            self.locked, self.lock_of = False, replace(before, held=False, note="")
 
 
 @dataclass

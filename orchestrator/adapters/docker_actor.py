@@ -27,6 +27,10 @@ _HELPER = f"{LABEL}helper"
 #: label of the containers that fetch weights
 _FETCHER = f"{LABEL}fetcher"
 _PROGRAM = (Path(__file__).parent / "fetch_program.py").read_text(encoding="utf-8")
+#: asks the driver from inside a container, where it may have lost its devices; a hung driver does not answer
+_SMI = ("timeout", "10", "nvidia-smi", "-L")
+#: exit codes of a program that is missing or can't be run, and of one that ``timeout`` ended
+_CANT_RUN, _TIMED_OUT = frozenset({125, 126, 127}), 124
 
 
 @contextmanager
@@ -242,14 +246,36 @@ class SdkActor:
         except docker.errors.NotFound:
             return False
 
-    def remove_network(self, project: str) -> None:
-        """Remove the default network of a project if no container uses it, nor a stopped one would."""
-        api, name, label = self._client.api, f"{project}_default", f"com.docker.compose.project={project}"
+    def remove_network(self, network: str) -> None:
+        """Remove a network by its id; no error if it is gone. One that is in use stays: Docker refuses that."""
         with _said("can't remove the network"):
-            for network in api.networks(names=[name], filters={"label": label}):
-                # names are matched in part
-                if network["Name"] == name and not api.containers(all=True, filters={"network": network["Id"]}):
-                    api.remove_network(network["Id"])
+            try:
+                self._client.api.remove_network(network)
+            except docker.errors.NotFound:
+                return
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume and all that is in it; no error if it is gone."""
+        with _said(f"can't remove the volume {name}"):
+            try:
+                self._client.api.remove_volume(name)
+            except docker.errors.NotFound:
+                return
+
+    def gpus_seen(self, container: str) -> str | None:
+        """Why ``nvidia-smi`` fails inside a running container; "" where it works, None where it can't be asked."""
+        api = self._client.api
+        try:
+            asked = api.exec_create(container, list(_SMI))["Id"]
+            said = api.exec_start(asked).decode(errors="replace")
+            code = api.exec_inspect(asked)["ExitCode"]
+        except (docker.errors.DockerException, requests.exceptions.RequestException):
+            return None
+        if code in _CANT_RUN:
+            return None
+        if code == _TIMED_OUT:
+            return "nvidia-smi did not answer within 10 s"
+        return (said.strip().splitlines() or [f"nvidia-smi ended with exit code {code}"])[-1] if code else ""
 
     def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
         """What the container printed, both streams, in chunks."""

@@ -29,6 +29,7 @@ from orchestrator.observation import (
     Observation,
     PortHolder,
     Progress,
+    Remains,
 )
 from orchestrator.ports import DockerVersion
 from orchestrator.secretfile import API_KEY
@@ -96,16 +97,32 @@ class SocketReader:
             raise no_docker(error) from error
         return status < 400
 
-    def gpu_runtime(self) -> bool:
-        """Whether the engine knows an NVIDIA runtime or CDI devices."""
+    def remains(self, volumes: Sequence[str]) -> Remains:
+        """What lies around beside the containers of models: helpers, Compose's networks, and these volumes."""
+        from orchestrator.adapters.remains import remains  # noqa: PLC0415 (status has to be quick)
+
+        return remains(self._get, volumes)
+
+    def sizes(self, volumes: Sequence[str]) -> Mapping[str, int]:
+        """Bytes in each of these volumes that exist. Engines older than 23 count everything else as well."""
+        found = self._get("/system/df?type=volume").get("Volumes") or ()
+        return {v["Name"]: int((v.get("UsageData") or {}).get("Size", 0)) for v in found if v["Name"] in volumes}
+
+    def gpu_ways(self) -> tuple[str, ...]:
+        """The ways in which the engine can hand out GPUs: the NVIDIA runtime, its hook, CDI devices."""
         import shutil  # noqa: PLC0415 (status has to be quick, and this is for doctor)
 
         info = self._get("/info")
+        devices = [str(device.get("ID", "")) for device in info.get("DiscoveredDevices") or ()]
         return (
-            "nvidia" in (info.get("Runtimes") or {})
-            or bool(info.get("DiscoveredDevices"))
-            or shutil.which(_HOOK) is not None
+            *(("the NVIDIA runtime",) if "nvidia" in (info.get("Runtimes") or {}) else ()),
+            *((f"{_HOOK} on PATH",) if shutil.which(_HOOK) else ()),
+            *((f"CDI with {len(devices)} devices",) if devices else ()),
         )
+
+    def memory(self) -> int:
+        """Bytes of memory that the engine's host has; 0 where it does not tell."""
+        return int(self._get("/info").get("MemTotal") or 0)
 
     def disk(self) -> tuple[str, int | None]:
         """The engine's data folder, and the bytes free there (None where this user can't look)."""
@@ -235,6 +252,8 @@ def _container(listed: Mapping[str, Any], detail: Mapping[str, Any]) -> Containe
         best=labels.get("best", ""),
         published=any(p.get("IP") == labels.get("address") for p in _bound(listed, labels.get("port"))),
         key_file=next((m["Source"] for m in detail.get("Mounts") or () if m["Destination"] == API_KEY.mount), ""),
+        created=float(listed.get("Created") or 0),
+        applied=str(listed["Labels"].get(_COMPOSE_LABEL + "project.config_files", "")).partition(",")[0],
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pwd
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.evidence import Use
+from orchestrator.evidence import Holder, Use
 from orchestrator.inventory import Gpu
 
 #: one folder of a cgroup's path: ``<id>`` or ``docker-<id>.scope``, with Docker's full container id
@@ -52,3 +53,39 @@ def uses(gpus: Sequence[Gpu], containers: Mapping[int, str]) -> tuple[Use, ...]:
             before = found.get(key, 0)
             found[key] = None if before is None or process.used is None else before + process.used
     return tuple(Use(*key, found[key]) for key in sorted(found))
+
+
+def holders(gpus: Sequence[Gpu], known: Collection[str] = (), root: Path = Path("/")) -> tuple[Holder, ...]:
+    """Every process on these GPUs, and whose it is."""
+    return tuple(
+        Holder(
+            process.pid,
+            gpu.id,
+            process.used,
+            _command(root / "proc" / str(process.pid)) or process.name,
+            _user(root / "proc" / str(process.pid)),
+            container_of(process.pid, known, root),
+        )
+        for gpu in gpus
+        for process in gpu.processes
+    )
+
+
+def _command(process: Path) -> str:
+    """The program and its first word, which tells one Python from another; "" where it can't be seen."""
+    try:
+        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    return " ".join(word for word in words[:3] if word)[:80]
+
+
+def _user(process: Path) -> str:
+    try:
+        owner = process.stat().st_uid
+    except OSError:
+        return ""
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pynvml
 
-from orchestrator.adapters.gpu_use import owners, uses
-from orchestrator.evidence import Use
+from orchestrator.adapters.gpu_use import holders, owners, uses
+from orchestrator.evidence import Holder, Use
 from orchestrator.inventory import Gpu, Process
 
 _ONLY_EXPLICIT = "nothing is placed there unless --gpu names it"
@@ -42,6 +42,10 @@ class NvmlReader:
     def uses(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Use, ...]:
         """What each container holds of these GPUs, by the processes that NVML lists."""
         return uses(gpus, owners(gpus, known))
+
+    def holders(self, gpus: Sequence[Gpu], known: Collection[str]) -> tuple[Holder, ...]:
+        """Every process that holds memory of these GPUs, and whose it is."""
+        return holders(gpus, known, self._root)
 
     def read(self) -> tuple[tuple[Gpu, ...], str, str]:
         """The GPUs, the driver's version, and why there are none, or what one should know of those there are."""

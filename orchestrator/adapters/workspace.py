@@ -6,6 +6,7 @@ import fcntl
 import getpass
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from orchestrator.adapters.lock_state import keepers, note_pid
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Fingerprint, Measurement
-from orchestrator.observation import Previous
+from orchestrator.observation import LockState, Previous
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
@@ -25,6 +27,8 @@ _PREPARING = "preparing"
 _MEASURED = "measurements.json"
 _KEPT = "previous"
 _POLL = 0.2
+#: what ``write_atomically`` writes to before it replaces the file: ``.NAME.PID``
+_DRAFT = re.compile(r"\..+\.(\d+)")
 
 
 def state_folder() -> Path:
@@ -59,6 +63,30 @@ class StateFolder:
         """Remove documents."""
         for name in names:
             (self.folder(project) / name).unlink(missing_ok=True)
+
+    def projects(self) -> tuple[str, ...]:
+        """Projects with documents here, sorted."""
+        return tuple(sorted({path.parent.name for path in self._root.glob("*/*.yaml")}))
+
+    def has(self, file: str) -> bool | None:
+        """Whether a document is there; None where this user can't look."""
+        try:
+            Path(file).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return None
+        return True
+
+    def drafts(self, *, remove: bool) -> tuple[str, ...]:
+        """Files that were being written when their writer died; removed if asked."""
+        found = [
+            path for path in self._root.glob("**/.*") if (match := _DRAFT.fullmatch(path.name)) and _dead(match[1])
+        ]
+        if remove:
+            for path in found:
+                path.unlink(missing_ok=True)
+        return tuple(sorted(str(path) for path in found))
 
     def keep(self, project: str, previous: Previous) -> None:
         """Keep what is about to be replaced, instead of what was kept of its service before."""
@@ -110,6 +138,14 @@ class StateFolder:
         yield
         (self._root / _PREPARING).unlink(missing_ok=True)
 
+    def prepared(self, names: Sequence[str]) -> None:
+        """Take these volumes' marks away: they are as they should be, or gone."""
+        left = sorted(self.unfinished() - set(names))
+        if left:
+            write_atomically(self._root / _PREPARING, "\n".join(left).encode())
+        else:
+            (self._root / _PREPARING).unlink(missing_ok=True)
+
     def measurements(self) -> tuple[Measurement, ...]:
         """What was measured on this host; nothing where the file can't be read: it can be deleted without harm."""
         try:
@@ -142,6 +178,25 @@ class StateFolder:
             finally:
                 os.truncate(descriptor, 0)
 
+    def lock_state(self) -> LockState:
+        """Who holds the host's lock now. It is looked at by trying it, for an instant."""
+        path = self._lock_path()
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return LockState(where=str(path))
+        try:
+            note = os.pread(descriptor, 400, 0).decode(errors="replace").strip()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                held = False
+            except BlockingIOError:
+                held = True
+        finally:
+            os.close(descriptor)
+        pid = note_pid(note)
+        return LockState(held, note, bool(pid) and not _dead(pid), keepers(path) if held else (), str(path))
+
     def _acquire(self, descriptor: int, deadline: float, timeout: float) -> None:
         told = False
         while True:
@@ -167,6 +222,16 @@ class StateFolder:
         if STATE_VARIABLE in os.environ or not _SHARED_LOCKS.is_dir():
             return self._root / "orchestrator.lock"
         return _SHARED_LOCKS / "orchestrator.lock"
+
+
+def _dead(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it is another user's
+        return False
+    return False
 
 
 def _previous(file: Path) -> Previous | None:

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from orchestrator.app.doctor import doctor
+from orchestrator.app.doctor import doctor, fix
+from orchestrator.checkup.values import Finding, exit_code
 from orchestrator.cli.context import Context, as_json, print_json
+from orchestrator.cli.progress import Progress
+from orchestrator.plan.leftovers import Leftover
 from orchestrator.report.table import table
 
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
-_MISSING = 4
 
 
 @click.command()
 @as_json
+@click.option("--fix", "mend", is_flag=True, help="Remove leftovers that don't run, and give volumes to their user.")
 @click.pass_obj
-def command(context: Context, as_json: bool) -> int:
-    """Check Docker, Compose, GPUs, disk, ports and our containers; exit code 4 if something is missing."""
-    findings = doctor(context.world)
+def command(context: Context, as_json: bool, mend: bool) -> int:
+    """Check Docker, GPUs, disk, ports, and what is ours here.
+
+    Exit code 4 if the machine lacks something, 1 if something of ours is not well.
+    """
+    if mend:
+        findings, done = fix(context.world, context.project, context.registries, Progress(context.verbose).event)
+    else:
+        findings, done = doctor(context.world, context.project, context.registries), ()
     if as_json:
-        rows = [{"check": f.check, "verdict": f.verdict, "detail": f.detail, "hint": f.hint} for f in findings]
-        print_json({"schema": 1, "findings": rows})
+        print_json(_json(findings, done, fixed=mend))
     else:
         click.echo(table([(_MARKS[f.verdict], f.check, f.detail) for f in findings]), nl=False)
-        for finding in findings:
-            if finding.hint:
-                click.echo(f"{finding.check}: {finding.hint}")
-    return _MISSING if any(f.verdict == "problem" for f in findings) else 0
+        for line in dict.fromkeys(f"{f.check}: {f.hint}" for f in findings if f.hint):
+            click.echo(line)
+    return exit_code(findings)
+
+
+def _json(findings: Sequence[Finding], done: Sequence[Leftover], *, fixed: bool) -> dict[str, object]:
+    rows = [
+        {
+            "check": f.check,
+            "verdict": f.verdict,
+            "detail": f.detail,
+            "where": f.where,
+            "hint": f.hint,
+            "fixable": bool(f.fixes),
+        }
+        for f in findings
+    ]
+    did = [{"kind": d.kind, "name": d.name, "why": d.why} for d in done]
+    return {"schema": 1, "findings": rows, **({"fixed": did} if fixed else {})}

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from orchestrator.app.lifecycle import down
+from orchestrator.app.teardown import Doomed, Wanted, down
 from orchestrator.cli.context import Context, confirmed, names
 from orchestrator.cli.progress import Progress
-from orchestrator.errors import RequestError
-from orchestrator.observation import Container
+from orchestrator.errors import FileProblems, RequestError
 
 
 @click.command()
 @names
-@click.option("--all", "everything", is_flag=True, help="Every model of the project.")
-@click.option("--yes", is_flag=True, help="Do not ask before --all.")
+@click.option("--all", "everything", is_flag=True, help="Every model of the project, and what crashes left of it.")
+@click.option("--purge", is_flag=True, help="Remove the volumes with weights and caches too, if nobody uses them.")
+@click.option("--yes", is_flag=True, help="Do not ask before --all and --purge.")
 @click.pass_obj
-def command(context: Context, names: tuple[str, ...], everything: bool, yes: bool) -> None:
-    """Remove models' containers, and nothing that is not ours. Weights and caches stay."""
+def command(context: Context, names: tuple[str, ...], everything: bool, purge: bool, yes: bool) -> None:
+    """Remove models' containers, prove that they are gone, and touch nothing else. Weights and caches stay."""
     if everything == bool(names):
         raise RequestError("name the models to remove, or use --all", hint="'orchestrator status' shows what runs")
 
-    def agree(containers: Sequence[Container]) -> bool:
-        if not everything:
+    def agree(doomed: Doomed) -> bool:
+        if not everything and not purge:
             return True
-        return confirmed(f"Remove {', '.join(c.name for c in containers)}?", yes)
+        volumes = [f"the volume {name} ({size / 10**9:.1f} GB)" for name, size in doomed.sizes.items()]
+        return confirmed(f"Remove {', '.join([c.name for c in doomed.containers] + volumes)}?", yes)
 
-    count = down(context.world, context.project, names, agree, Progress(context.verbose).event)
+    def known() -> tuple[str, ...]:
+        try:
+            return tuple(context.world.library.registry(context.registries).models)
+        except FileProblems:  # what runs can be taken down all the same
+            return ()
+
+    wanted = Wanted(context.project, names, purge)
+    count = down(context.world, wanted, known, agree, Progress(context.verbose).event)
     click.echo(f"{count} removed" if count else f"nothing to remove in project {context.project}", err=True)

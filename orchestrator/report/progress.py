@@ -38,6 +38,8 @@ def sentence(event: Event) -> str:
             words = f"{event.phase}{f' ({known})' if known else ''} ({event.seconds:.0f} s)"
         case "ready":
             words = f"ready, {event.text} ({event.seconds:.1f} s)"
+        case "gone":
+            words = f"gone, {event.text}" + (f" ({event.seconds:.1f} s)" if event.seconds else "")
         case "late" | "failed":
             words = f"{event.kind}, {event.text}"
         case _:

@@ -34,7 +34,9 @@ gpus:
 
 @pytest.fixture
 def here() -> FakeWorld:
-    return world(gpu("GPU-a"))
+    found = world(gpu("GPU-a"))
+    found.gpus.driver = "580.95.05"
+    return found
 
 
 @pytest.fixture
@@ -478,7 +480,7 @@ def findings(do: Command) -> tuple[int, dict[str, tuple[str, str]]]:
     said = do("doctor", "--json")
     found = json.loads(said.out)
     assert found["schema"] == 1
-    assert all(set(f) == {"check", "verdict", "detail", "hint"} for f in found["findings"])
+    assert all(set(f) == {"check", "verdict", "detail", "where", "hint", "fixable"} for f in found["findings"])
     return said.code, {f["check"]: (f["verdict"], f["detail"]) for f in found["findings"]}
 
 
@@ -492,7 +494,7 @@ def test_doctor_on_a_healthy_machine(do: Command) -> None:
 
 def test_doctor_finds_everything_at_once(here: FakeWorld, do: Command) -> None:
     here.docker.engine = DockerVersion("5.4.0", podman=True)
-    here.docker.runtime = False
+    here.docker.ways = ()
     here.docker.free_disk = 10**9
     here.docker.listeners = (PortHolder(24000, "process nginx (pid 7)"),)
     here.docker.add(container("a", gate=Gate("parked", "boom"), health="unhealthy", port=26000))
@@ -500,7 +502,7 @@ def test_doctor_finds_everything_at_once(here: FakeWorld, do: Command) -> None:
     code, found = findings(do)
     assert code == 4
     assert found["Docker Engine"][0] == "problem"
-    assert found["Compose"] == ("problem", "Docker has no Compose plugin (/bin/docker)")
+    assert found["Compose"] == ("problem", "Docker has no Compose plugin")
     assert found["GPU runtime"][0] == "problem"
     assert found["disk"] == ("problem", "1.0 GB free in /var/lib/docker")
     assert found["ports"] == ("note", "24000, preferred by demo on transformers, is taken by process nginx (pid 7)")

@@ -233,8 +233,9 @@ def test_the_next_start_claims_what_was_measured(fleet: Fleet, engine: Engine) -
         (DRIVER, f"Stub RTX 5090/{TOTAL * MIB}")
     }
 
-    fleet.cli.run("down", MEASURED)
     others = {model: size for model, size in usual.items() if model != MEASURED}
+    fleet.tell(others)  # before the container goes, since nobody tells while ``down`` looks whether memory comes back
+    fleet.cli.run("down", MEASURED)
     fleet.tell(others, driver="590.10")
     assert "measured when ready" not in fleet.cli.run("plan", MEASURED, "--explain").out
     fleet.tell(others)

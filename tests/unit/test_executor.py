@@ -135,11 +135,11 @@ def test_an_error_of_one_container_is_told(world: FakeWorld) -> None:
         list(control(Plan("orchestrator", "here", (step("stop", "a"),)), world))
 
 
-def test_removal_takes_containers_documents_and_network(world: FakeWorld) -> None:
+def test_removal_takes_containers_and_documents(world: FakeWorld) -> None:
     world.docker.add(container("a"), container("b"))
     world.workspace.files["orchestrator"] = {"a-transformers.yaml": b"", "b-transformers.yaml": b""}
     events = list(remove(removal("orchestrator", "", [world.docker.of("a-transformers")], "asked for"), world))
     assert [(e.kind, e.text) for e in events] == [("start", "remove: asked for"), ("done", "remove")]
-    assert world.log == ["remove id-a-transformers", "network orchestrator"]
+    assert world.log == ["remove id-a-transformers"]
     assert world.workspace.documents("orchestrator") == ("b-transformers.yaml",)
     assert set(world.docker.containers) == {"id-b-transformers"}

@@ -2,8 +2,8 @@
 """Stands in for nvidia-smi: answers --query-gpu=FIELDS --format=csv,noheader,nounits from the environment.
 
 The GPUs are those of NVIDIA_VISIBLE_DEVICES. STUB_FREE_MIB is their free memory, a number or the path of a
-file that holds one (so that a test can change it); STUB_TOTAL_MIB their size, 24576 unless given.
-STUB_FREE_MIB=fail: exit 9.
+file that holds one (so that a test can change it; all is free until there is one); STUB_TOTAL_MIB their size, 24576
+unless given. STUB_FREE_MIB=fail, also from the file: exit 9.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 def main() -> int:
     total = int(os.environ.get("STUB_TOTAL_MIB", "24576"))
     free_text = os.environ.get("STUB_FREE_MIB", str(total))
+    if "/" in free_text:
+        free_text = Path(free_text).read_text().strip() if Path(free_text).exists() else str(total)
     if free_text == "fail":
         print("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")
         return 9
-    free = int(Path(free_text).read_text()) if "/" in free_text else int(free_text)
+    free = int(free_text)
     fields = next(
         (a.split("=", 1)[1] for a in sys.argv if a.startswith("--query-gpu=")),
         "uuid,memory.free,memory.total",

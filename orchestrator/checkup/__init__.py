@@ -1,0 +1,1 @@
+"""Findings about a machine, from values alone; ``app/doctor.py`` reads the values."""
