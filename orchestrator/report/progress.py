@@ -40,7 +40,7 @@ def sentence(event: Event) -> str:
             words = f"ready, {event.text} ({event.seconds:.1f} s)"
         case "gone":
             words = f"gone, {event.text}" + (f" ({event.seconds:.1f} s)" if event.seconds else "")
-        case "late" | "failed":
+        case "late" | "failed" | "wait":
             words = f"{event.kind}, {event.text}"
         case _:
             words = _known(event)
