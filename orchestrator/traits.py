@@ -16,6 +16,9 @@ VLLM_KV_CACHE_BYTES = (0, 11)
 #: ``--gpu-memory-utilization`` means this instance alone: since 0.9.2; before, memory of other processes counted in
 VLLM_PER_INSTANCE = (0, 9, 2)
 
+#: architectures that vLLM lists and serves by another model: HfMoondream (moondream2) by Moondream3, since 0.21.0
+VLLM_OTHER_MODELS = frozenset({"HfMoondream"})
+
 #: fp8 weights in vLLM need compute capability 8.0 (as stored bytes; 8.9 computes in them); from vLLM's documentation,
 #: not verified here
 FP8_CAPABILITY = (8, 0)

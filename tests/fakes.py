@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, Image, built_image
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.evidence import Fingerprint, Measurement, Use
+from orchestrator.evidence import Fingerprint, Listing, Measurement, Use
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
 from orchestrator.observation import Image as LocalImage
@@ -130,11 +130,12 @@ class FakeDocker:
 
 @dataclass
 class FakeActor:
-    """DockerActor. ``fails`` says which verb raises what."""
+    """DockerActor. ``fails`` says which verb raises what; ``says``, what scripts print, by the image's reference."""
 
     docker: FakeDocker
     log: list[str]
     fails: dict[str, BaseException] = field(default_factory=dict)
+    says: dict[str, str] = field(default_factory=dict)
 
     def _do(self, verb: str, subject: str) -> None:
         self.log.append(f"{verb} {subject}")
@@ -150,6 +151,11 @@ class FakeActor:
         self._do("volumes", " ".join(names))
         assert image in self.docker.images, "the helper container needs an image that is there"
         self.docker.volumes |= set(names)
+
+    def run_script(self, image: str, script: str, words: Sequence[str]) -> str:
+        (reference,) = [name for name, found in self.docker.images.items() if found.id == image]
+        self._do(f"script in {reference}", " ".join(words))
+        return self.says[reference]
 
     def start(self, container: str) -> None:
         self._do("start", container)
@@ -333,6 +339,7 @@ class FakeWorkspace:
     busy: OrchestratorError | None = None
     locked: bool = False
     measured: dict[Fingerprint, Measurement] = field(default_factory=dict)
+    heard: dict[str, Listing] = field(default_factory=dict)
 
     def folder(self, project: str) -> Path:
         return Path("/state") / project
@@ -375,6 +382,12 @@ class FakeWorkspace:
     def record(self, measurements: Sequence[Measurement]) -> None:
         self.measured |= {m.fingerprint: m for m in measurements}
 
+    def listings(self) -> tuple[Listing, ...]:
+        return tuple(self.heard.values())
+
+    def keep(self, listing: Listing) -> None:
+        self.heard[listing.image] = listing
+
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:
         if self.busy is not None:
@@ -403,6 +416,9 @@ class FakeLibrary:
 
     def gate(self) -> dict[str, str]:
         return {"__main__.py": "# the gate\n"}
+
+    def inquiry(self) -> str:
+        return "# asks an engine\n"
 
     def probe_image(self) -> bytes:
         return PROBE_IMAGE

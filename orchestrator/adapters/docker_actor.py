@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import docker
 import docker.errors
@@ -17,6 +17,10 @@ from orchestrator.observation import LABEL
 _TIMEOUT = 120
 #: label of the containers that prepare volumes; they live for an instant
 _HELPER = f"{LABEL}helper"
+#: label of the containers that run a script; they remove themselves
+_SCRIPT = f"{LABEL}script"
+#: lines of a script's stderr that are shown
+_LAST = 5
 
 
 @contextmanager
@@ -30,6 +34,13 @@ def _said(what: str) -> Iterator[None]:
         raise OrchestratorError(f"{what}: {error}") from error
     except requests.exceptions.RequestException as error:
         raise no_docker(error) from error
+
+
+def _both(output: Iterable[tuple[bytes | None, bytes | None]]) -> tuple[str, str]:
+    """Both streams of a container, to their ends."""
+    parts = list(output)
+    said, complained = (b"".join(filter(None, (part[stream] for part in parts))) for stream in (0, 1))
+    return said.decode(errors="replace"), complained.decode(errors="replace")
 
 
 class SdkActor:
@@ -77,6 +88,43 @@ class SdkActor:
         """Remove what earlier preparations left that were cut off."""
         for left in self._client.api.containers(all=True, filters={"label": _HELPER}):
             self._client.api.remove_container(left["Id"], force=True)
+
+    def run_script(self, image: str, script: str, words: Sequence[str]) -> str:
+        """What a Python script prints in a throw-away container, which has no network, no GPU and no rights."""
+        api = self._client.api
+        with _said(f"can't run a script in {image}"):
+            made = api.create_container(
+                image,
+                command=["-c", script, *words],
+                entrypoint=["python3"],
+                user="2000:0",
+                # a host whose default runtime is NVIDIA's would put GPUs in
+                environment={"HOME": "/tmp", "NVIDIA_VISIBLE_DEVICES": "void", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
+                labels=[_SCRIPT],
+                host_config=api.create_host_config(
+                    auto_remove=True,
+                    init=True,
+                    network_mode="none",
+                    read_only=True,
+                    tmpfs={"/tmp": "uid=2000,mode=1777"},  # noqa: S108 (inside the container)
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges"],
+                ),
+            )["Id"]
+            try:
+                output = api.attach(made, stdout=True, stderr=True, stream=True, demux=True)
+                api.start(made)
+                said, complained = _both(output)
+            finally:
+                with suppress(docker.errors.APIError):  # mostly it is gone by now
+                    api.remove_container(made, force=True)
+        if not said:
+            last = "".join(f"\n  {line}" for line in complained.splitlines()[-_LAST:])
+            raise OrchestratorError(
+                f"a script in {image} gave no answer{last}",
+                hint=f"see whether the image works: docker run --rm --entrypoint python3 {image} --version",
+            )
+        return said
 
     def start(self, container: str) -> None:
         """Start a stopped container."""

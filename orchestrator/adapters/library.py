@@ -34,6 +34,10 @@ class Files:
         """Source files of the gate by name."""
         return {name: data.decode() for name, data in package.files("gate").items()}
 
+    def inquiry(self) -> str:
+        """The script that asks an engine inside its image."""
+        return package.inquiry()
+
     def probe_image(self) -> bytes:
         """The known image, a PNG."""
         return package.probe_image()

@@ -19,7 +19,8 @@ class State:
     state: str
 
 
-def _name(image: Image) -> str:
+def name_of(image: Image) -> str:
+    """The name that ``image build`` knows it by."""
     return f"{image.family}-{image.variant}"
 
 
@@ -34,12 +35,12 @@ def states(world: World) -> tuple[State, ...]:
             return "missing"
         return "built" if found.source == world.builder.source(image) else "stale: its sources changed"
 
-    return tuple(State(_name(image), image.reference, state(image)) for image in images)
+    return tuple(State(name_of(image), image.reference, state(image)) for image in images)
 
 
 def build(world: World, name: str) -> Iterator[Event]:
     """Build one image by name, for example tf5-cpu."""
-    known = {_name(image): image for image in world.builder.buildable()}
+    known = {name_of(image): image for image in world.builder.buildable()}
     if name not in known:
         raise RequestError(f"there is no image {name!r}", hint=f"known: {', '.join(known)}")
     begun = world.clock.now()

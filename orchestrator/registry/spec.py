@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from orchestrator import traits
 from orchestrator.registry.fields import (
     DERIVED_TRANSFORMERS,
     DERIVED_VLLM,
@@ -291,6 +292,14 @@ class ModelSpec(Frozen):
             for name, evidence in found.items()
             if evidence.stand_in and not (self.source.remote_code and evidence.level == "served-tiny")
         )
+        return self
+
+    @model_validator(mode="after")
+    def _is_no_trap(self) -> Self:
+        vllm = self.engines.vllm
+        if vllm is not None and vllm.possible and self.architecture.name in traits.VLLM_OTHER_MODELS:
+            words = f"must be false: vLLM serves another model by the name {self.architecture.name}"
+            refuse([(("engines", "vllm", "possible"), words)])
         return self
 
     @model_validator(mode="after")
