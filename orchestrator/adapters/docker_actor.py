@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import docker
 import docker.errors
@@ -17,7 +17,7 @@ from orchestrator.observation import LABEL
 _TIMEOUT = 120
 #: label of the containers that prepare volumes; they live for an instant
 _HELPER = f"{LABEL}helper"
-#: label of the containers that run a script; they remove themselves
+#: label of the containers that run a script, which ends by itself
 _SCRIPT = f"{LABEL}script"
 #: lines of a script's stderr that are shown
 _LAST = 5
@@ -34,13 +34,6 @@ def _said(what: str) -> Iterator[None]:
         raise OrchestratorError(f"{what}: {error}") from error
     except requests.exceptions.RequestException as error:
         raise no_docker(error) from error
-
-
-def _both(output: Iterable[tuple[bytes | None, bytes | None]]) -> tuple[str, str]:
-    """Both streams of a container, to their ends."""
-    parts = list(output)
-    said, complained = (b"".join(filter(None, (part[stream] for part in parts))) for stream in (0, 1))
-    return said.decode(errors="replace"), complained.decode(errors="replace")
 
 
 class SdkActor:
@@ -69,7 +62,7 @@ class SdkActor:
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid)."""
         with _said("can't prepare the volumes"):
-            self._clear_helpers()
+            self._clear(_HELPER)
             mounts = {name: {"bind": f"/volumes/{name}", "mode": "rw"} for name in names}
             self._client.containers.run(
                 image,
@@ -84,15 +77,16 @@ class SdkActor:
                 remove=True,
             )
 
-    def _clear_helpers(self) -> None:
-        """Remove what earlier preparations left that were cut off."""
-        for left in self._client.api.containers(all=True, filters={"label": _HELPER}):
+    def _clear(self, label: str, **which: str) -> None:
+        """Remove what earlier runs left that were cut off."""
+        for left in self._client.api.containers(all=True, filters={"label": label, **which}):
             self._client.api.remove_container(left["Id"], force=True)
 
     def run_script(self, image: str, script: str, words: Sequence[str]) -> str:
         """What a Python script prints in a throw-away container, which has no network, no GPU and no rights."""
         api = self._client.api
         with _said(f"can't run a script in {image}"):
+            self._clear(_SCRIPT, status="exited")
             made = api.create_container(
                 image,
                 command=["-c", script, *words],
@@ -102,7 +96,6 @@ class SdkActor:
                 environment={"HOME": "/tmp", "NVIDIA_VISIBLE_DEVICES": "void", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
                 labels=[_SCRIPT],
                 host_config=api.create_host_config(
-                    auto_remove=True,
                     init=True,
                     network_mode="none",
                     read_only=True,
@@ -112,12 +105,14 @@ class SdkActor:
                 ),
             )["Id"]
             try:
-                output = api.attach(made, stdout=True, stderr=True, stream=True, demux=True)
                 api.start(made)
-                said, complained = _both(output)
+                api.wait(made)
+                said, complained = (
+                    api.logs(made, stdout=stdout, stderr=not stdout).decode(errors="replace")
+                    for stdout in (True, False)
+                )
             finally:
-                with suppress(docker.errors.APIError):  # mostly it is gone by now
-                    api.remove_container(made, force=True)
+                api.remove_container(made, force=True, v=True)
         if not said:
             last = "".join(f"\n  {line}" for line in complained.splitlines()[-_LAST:])
             raise OrchestratorError(

@@ -66,7 +66,7 @@ def make(folder: Path, seed: int) -> None:
                 "AutoModelForCausalLM": "modeling_dots_ocr.DotsOCRForCausalLM",
             },
             "attention_bias": True,
-            "hidden_size": 64,
+            "hidden_size": 128,
             "intermediate_size": 128,
             "max_position_embeddings": 4096,
             "num_attention_heads": 4,
@@ -84,7 +84,7 @@ def make(folder: Path, seed: int) -> None:
             "video_token_id": tokens.token_to_id(END),
             "vision_config": {
                 "embed_dim": 48,
-                "hidden_size": 64,
+                "hidden_size": 128,
                 "intermediate_size": 96,
                 "num_hidden_layers": 2,
                 "num_attention_heads": 2,

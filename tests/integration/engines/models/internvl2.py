@@ -81,7 +81,7 @@ def make(folder: Path, seed: int) -> None:
                 "eos_token_id": 2,
                 "pad_token_id": 2,
                 "hidden_act": "silu",
-                "hidden_size": 64,
+                "hidden_size": 128,
                 "intermediate_size": 128,
                 "max_position_embeddings": 4096,
                 "num_attention_heads": 4,
