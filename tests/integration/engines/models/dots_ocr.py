@@ -10,11 +10,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, Qwen2TokenizerFast
 from .making import byte_level, fill, prefer, readable, write_code, write_json, write_weights
 
 END, END_ANSWER = "<|endoftext|>", "<|endofassistant|>"
-#: In the order of the published tokenizer, from 151643 and from 151665 there.
+#: In the order of the published tokenizer, from 151643 on, from 151656 and from 151665 there.
 SPECIAL = (
     END,
     "<|im_start|>",
     "<|im_end|>",
+    "<|video_pad|>",
     "<|imgpad|>",
     "<|img|>",
     "<|endofimg|>",
@@ -81,7 +82,7 @@ def make(folder: Path, seed: int) -> None:
             "use_cache": True,
             "vocab_size": tokens.get_vocab_size(),
             "image_token_id": tokens.token_to_id("<|imgpad|>"),
-            "video_token_id": tokens.token_to_id(END),
+            "video_token_id": tokens.token_to_id("<|video_pad|>"),
             "vision_config": {
                 "embed_dim": 48,
                 "hidden_size": 128,
