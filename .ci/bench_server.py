@@ -23,7 +23,7 @@ from typing import Any
 
 import requests
 
-from orchestrator.compose import built_image
+from orchestrator.plan.images import built_image
 from tests.integration.engine import Engine, wait_for
 from tests.printed import picture, strings
 
@@ -175,7 +175,7 @@ def prepare(engine: Engine, work: Path) -> ServerBench:
     """Builds the image."""
     argv = (sys.executable, "-m", "orchestrator", "image", "build", "tf5-cpu")
     subprocess.run(argv, env={**engine.env, "ORCHESTRATOR_STATE_DIR": str(work / "image")}, check=True)
-    return ServerBench(engine, built_image("tf5", "cpu").reference)
+    return ServerBench(engine, built_image("tf5-cpu").reference)
 
 
 def _png(text: str) -> bytes:

@@ -10,9 +10,10 @@ from orchestrator import __version__, traits
 from orchestrator.errors import RequestError
 from orchestrator.observation import LABEL, SCHEMA
 from orchestrator.plan.commands import KEY_VARIABLES, LOCAL_WEIGHTS, PORT, engine_command
+from orchestrator.plan.images import Image
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Desired
-from orchestrator.registry.spec import Engine, ModelSpec, Transformers, Vllm
+from orchestrator.registry.spec import Engine, ModelSpec, Vllm
 from orchestrator.secretfile import API_KEY, GROUP, HF_TOKEN, USER, Secret
 from orchestrator.templating import render
 
@@ -28,7 +29,8 @@ FLEET_FILE = "compose.yaml"
 ENV_FILE = ".env"
 #: without it, ``up`` of one file would offer to remove the services of all others
 ENV_TEXT = "# one file's `docker compose up` must not call the other models orphans\nCOMPOSE_IGNORE_ORPHANS=true\n"
-GATE_FOLDER = "gate"
+#: folders beside the files, mounted into containers: the gate for images that are not ours; weights that come with us
+GATE_FOLDER, BUILTIN_FOLDER = "gate", "builtin"
 #: begins the second line of every document; a file without it is not ours to remove
 WRITTEN = "# Written by orchestrator "
 _SERVICE, _FILE, FLEET_TEMPLATE = "compose/service.yaml.j2", "compose/file.yaml.j2", "compose/fleet.yaml.j2"
@@ -36,30 +38,21 @@ TEMPLATES = (_SERVICE, _FILE, FLEET_TEMPLATE)
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """An image reference, and for images of ours what to build: dependency family and variant (cpu or cuda)."""
-
-    reference: str
-    family: str = ""
-    variant: str = ""
-
-    @property
-    def ours(self) -> bool:
-        """Whether it is built here rather than pulled."""
-        return bool(self.family)
-
-
-@dataclass(frozen=True, slots=True)
 class ComposeDocument:
     """One rendered file and what the steps need to know of it."""
 
     placement: Placement
-    image: Image
     command: tuple[str, ...]
     digest: str
     text: str
-    needs_gate: bool
+    beside: tuple[str, ...]
+    """Folders of ours that it mounts from beside the file."""
     secrets: tuple[Secret, ...]
+
+    @property
+    def image(self) -> Image:
+        """The image that it names."""
+        return self.placement.image
 
     @property
     def filename(self) -> str:
@@ -88,37 +81,22 @@ class ComposeDocument:
         )
 
 
-def image_of(engine: Engine, device: str) -> Image:
-    """The image that serves a model on that engine and device."""
-    if isinstance(engine, Vllm):
-        return Image(engine.image)
-    assert isinstance(engine, Transformers)  # noqa: S101 (there are two engines)
-    if engine.image:
-        return Image(engine.image)
-    return built_image(engine.image_family, "cuda" if device == "gpu" else "cpu")
-
-
-def built_image(family: str, variant: str) -> Image:
-    """The image of ours for a dependency family, tagged with this version."""
-    return Image(f"orchestrator/transformers:{__version__}-{family}-{variant}", family, variant)
-
-
 def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: Mapping[str, str]) -> ComposeDocument:
     """Render one placement. ``docker``: version of the engine; "" for unknown uses nothing newer than 20.10."""
     engine = spec.engine(placement.engine)
     assert engine is not None  # noqa: S101 (a placement names an engine of the spec)
-    image = image_of(engine, placement.device)
+    beside = _beside(spec, engine, placement.image)
     command = (*_gate(placement), "--", *engine_command(spec, placement))
     token = spec.source.gated and not spec.source.path
     secrets = (*((HF_TOKEN,) if token else ()), *((API_KEY,) if placement.key else ()))
     values: dict[str, object] = {
         "service": placement.service,
         "container": placement.container,
-        "image": image.reference,
+        "image": placement.image.reference,
         "command": command,
-        "environment": sorted(_environment(engine, token=token).items()),
+        "environment": sorted(_environment(engine, placement.device, token=token).items()),
         "published": f"{placement.address}:{placement.port}:{PORT}",
-        "mounts": _mounts(spec, image),
+        "mounts": _mounts(spec, beside),
         "secrets": [secret.name for secret in secrets],
         "shm_bytes": str(engine.shm_mib << 20),
         "start_interval": traits.at_least(traits.version(docker), traits.DOCKER_START_INTERVAL),
@@ -137,7 +115,7 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
             "volumes": [name for name, _ in VOLUMES],
         },
     )
-    return ComposeDocument(placement, image, command, digest, text, needs_gate=not image.ours, secrets=secrets)
+    return ComposeDocument(placement, command, digest, text, tuple(beside), secrets)
 
 
 def _service(values: Mapping[str, object], placement: Placement, template: str) -> tuple[str, str]:
@@ -171,7 +149,7 @@ def _gate(placement: Placement) -> tuple[str, ...]:
     return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *key)
 
 
-def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
+def _environment(engine: Engine, device: str, *, token: bool) -> dict[str, str]:
     """Caches on the volumes, telemetry off, then the entry's own, which win."""
     return {
         "DO_NOT_TRACK": "1",
@@ -185,24 +163,28 @@ def _environment(engine: Engine, *, token: bool) -> dict[str, str]:
         "XDG_CACHE_HOME": "/cache",
         **({"HF_TOKEN_PATH": HF_TOKEN.mount} if token else {}),
         **({"VLLM_CACHE_ROOT": "/cache/vllm", "VLLM_NO_USAGE_STATS": "1"} if isinstance(engine, Vllm) else {}),
+        # by itself vLLM binds its threads to cores, and every container to the same ones
+        **({"VLLM_CPU_OMP_THREADS_BIND": "nobind"} if isinstance(engine, Vllm) and device == "cpu" else {}),
         **engine.environment,
     }
 
 
-def _mounts(spec: ModelSpec, image: Image) -> list[dict[str, object]]:
+def _beside(spec: ModelSpec, engine: Engine, image: Image) -> dict[str, str]:
+    """The folders of ours that are mounted from beside the file, and where. Our own images have the gate."""
+    weights = isinstance(engine, Vllm) and spec.source.builtin is not None
+    return {
+        **({f"{BUILTIN_FOLDER}/{spec.source.builtin}": LOCAL_WEIGHTS} if weights else {}),
+        **({GATE_FOLDER: "/opt/orchestrator/gate"} if not image.ours else {}),
+    }
+
+
+def _mounts(spec: ModelSpec, beside: Mapping[str, str]) -> list[dict[str, object]]:
     mounts: list[dict[str, object]] = [
         {"type": "volume", "source": name, "target": target, "read_only": False} for name, target in VOLUMES
     ]
-    if spec.source.path:
-        mounts.append({"type": "bind", "source": spec.source.path, "target": LOCAL_WEIGHTS, "read_only": True})
-    if not image.ours:
-        gate = {
-            "type": "bind",
-            "source": f"./{GATE_FOLDER}",
-            "target": "/opt/orchestrator/gate",
-            "read_only": True,
-        }
-        mounts.append(gate)
+    bound = {spec.source.path: LOCAL_WEIGHTS} if spec.source.path else {}
+    bound |= {f"./{folder}": target for folder, target in beside.items()}
+    mounts += [{"type": "bind", "source": s, "target": t, "read_only": True} for s, t in bound.items()]
     return mounts
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from orchestrator.compose import OWNER, ComposeDocument, Image
+from orchestrator.compose import OWNER, ComposeDocument
 from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container
+from orchestrator.plan.images import Image
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Event, World
 
@@ -30,7 +31,7 @@ class Work:
 
     plan: Plan
     documents: Mapping[str, ComposeDocument]
-    files: Mapping[str, str]
+    files: Mapping[str, bytes]
 
 
 def apply(work: Work, world: World) -> Iterator[Event]:
@@ -39,7 +40,7 @@ def apply(work: Work, world: World) -> Iterator[Event]:
     for step in work.plan.of("build", "pull"):
         yield from _image(step, images, world)
     yield from _volumes(work, world)
-    world.workspace.write(work.plan.project, dict(work.files))
+    world.workspace.write(work.plan.project, work.files)
     yield from _together(work.plan.of("remove"), world)
     yield from _compose(work, world)
     yield from _together(work.plan.of("start", "restart"), world)

@@ -25,8 +25,9 @@ _GRAPHS = int(0.3 * GIB)
 _NON_TORCH, _NON_TORCH_GROUP = int(0.15 * GIB), int(0.6 * GIB)
 #: what vLLM itself keeps back when it proposes a cache size
 _MARGIN = 150 * MIB
-#: tokens of one block of vLLM's cache, of which it keeps one empty (KV/token x context + one block has to fit)
-_BLOCK = 16
+#: tokens of one block of vLLM's cache on a GPU and on the CPU, of which it keeps one empty (KV/token x context + one
+#: block has to fit)
+_BLOCK, _CPU_BLOCK = 16, 128
 _WIDTH: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 #: words for a storage, and where its size comes from
 _STORED: dict[Storage, tuple[str, str]] = {
@@ -96,11 +97,19 @@ def claim(spec: ModelSpec, name: EngineName, profile: Profile, context: int) -> 
     engine = spec.engine(name)
     if engine is None:
         raise ValueError(f"{spec.name} has no engine {name}")
-    cache = _cache(spec, engine, profile, blocks=name == "vllm")
+    cache = _cache(spec, engine, profile, _BLOCK if name == "vllm" else 0)
     lines = [_weights(spec, engine, profile), cache]
     lines += _vllm(spec, profile) if name == "vllm" else _transformers(spec, engine, profile, cache.size)
     lines.append(Line("CUDA context", context, "per process; 0.3-0.55 GiB reported up to 80 GB"))
     return Claim(tuple(line for line in lines if line.size), kv_cache=cache.size, outside=context)
+
+
+def cpu_claim(spec: ModelSpec, name: EngineName, profile: Profile) -> Claim:
+    """What a model claims on the CPU: nothing of a GPU. vLLM is told all the same how large its cache is to be."""
+    engine = spec.engine(name)
+    if engine is None or name != "vllm":
+        return Claim()
+    return Claim(kv_cache=_cache(spec, engine, profile, _CPU_BLOCK).size)
 
 
 def measured(computed: Claim, static: int) -> Claim:
@@ -132,15 +141,15 @@ def _weights(spec: ModelSpec, engine: Engine, profile: Profile) -> Line:
     return Line(f"weights, {label}", size, f"{spec.parameters.total:,} parameters, {source}{share}")
 
 
-def _cache(spec: ModelSpec, engine: Engine, profile: Profile, *, blocks: bool) -> Line:
-    """A group divides the KV heads; a head is never divided. ``blocks``: vLLM's, the last of a sequence being whole."""
+def _cache(spec: ModelSpec, engine: Engine, profile: Profile, block: int) -> Line:
+    """A group divides the KV heads; a head is never divided. ``block``: tokens of a block, all whole; 0 for none."""
     heads = spec.architecture.kv_heads
     per_token = kv_per_token(spec, engine) // heads * -(-heads // profile.gpus)
     source = f"{per_token:,} bytes x {profile.context:,} tokens x {profile.sequences} sequences"
-    if not blocks:
+    if not block:
         return Line("KV cache", per_token * profile.context * profile.sequences, source)
-    tokens = -(-profile.context // _BLOCK) * _BLOCK * profile.sequences + _BLOCK
-    return Line("KV cache", per_token * tokens, f"{source}, in blocks of {_BLOCK} and one block more")
+    tokens = -(-profile.context // block) * block * profile.sequences + block
+    return Line("KV cache", per_token * tokens, f"{source}, in blocks of {block} and one block more")
 
 
 def _activation(spec: ModelSpec, profile: Profile, images: int = 1) -> int:

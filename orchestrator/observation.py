@@ -141,6 +141,8 @@ class Observation:
     volumes: frozenset[str] = frozenset()
     others: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Bytes that processes in no container of ours hold of each GPU, by its id."""
+    unreachable: frozenset[str] = frozenset()
+    """Images of which a registry was asked, and that it does not give to the engine."""
 
     def project(self, name: str) -> tuple[Container, ...]:
         """Our containers of one project, sorted by service."""

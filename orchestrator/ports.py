@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from orchestrator.observation import Observation
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
-    from orchestrator.compose import Image
     from orchestrator.evidence import Listing, Measurement, Use
     from orchestrator.inventory import Gpu, Host
+    from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
     from orchestrator.secretfile import Secret, StoredFile
 
@@ -63,6 +63,9 @@ class DockerReader(Protocol):
 
         ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest.
         """
+
+    def reachable(self, image: str) -> bool:
+        """Whether the image's registry has it for the engine; False too where it does not answer within seconds."""
 
     def gpu_runtime(self) -> bool:
         """Whether the engine knows an NVIDIA runtime or CDI devices."""
@@ -167,8 +170,8 @@ class Workspace(Protocol):
     def folder(self, project: str) -> Path:
         """Where the documents of a project are applied from."""
 
-    def write(self, project: str, files: dict[str, str]) -> None:
-        """Write files into the project's folder, each atomically; names may have one folder in front."""
+    def write(self, project: str, files: Mapping[str, bytes]) -> None:
+        """Write files into the project's folder, each atomically; names may have folders in front."""
 
     def documents(self, project: str) -> tuple[str, ...]:
         """File names of the documents applied for a project, sorted."""
@@ -213,8 +216,8 @@ class Library(Protocol):
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
 
-    def gate(self) -> dict[str, str]:
-        """Source files of the gate by name."""
+    def beside(self, folder: str) -> dict[str, bytes]:
+        """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
 
     def inquiry(self) -> str:
         """The script that asks an engine inside its image."""
@@ -225,10 +228,10 @@ class Library(Protocol):
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""
 
-    def folder(self, path: Path) -> dict[str, str]:
-        """Texts of the files that we might have written to a folder, by name; empty if there is no such folder."""
+    def folder(self, path: Path) -> dict[str, bytes]:
+        """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
 
-    def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:
+    def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""
 
 

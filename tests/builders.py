@@ -11,6 +11,7 @@ from orchestrator.compose import TEMPLATES, ComposeDocument, document
 from orchestrator.inventory import GIB, Gpu, Host
 from orchestrator.memory import Claim, Line
 from orchestrator.observation import Container, Gate
+from orchestrator.plan.images import Image, images_of
 from orchestrator.plan.placement import Placement
 from orchestrator.profile import Profile
 from orchestrator.registry.spec import EngineName, ModelSpec
@@ -101,6 +102,7 @@ def placement(model: str = "phi", engine: EngineName = "transformers", **changes
         profile=PROFILE,
         best=PROFILE,
         claim=Claim(),
+        image=Image(""),
         address="127.0.0.1",
         port=25000,
     )
@@ -108,8 +110,12 @@ def placement(model: str = "phi", engine: EngineName = "transformers", **changes
 
 
 def rendered(entry: ModelSpec, where: Placement | None = None, docker: str = "28.5.2") -> ComposeDocument:
-    """The document of an entry, on the CPU unless placed elsewhere."""
-    return document(entry, where or placement(entry.name), docker=docker, templates={n: TEXTS[n] for n in TEMPLATES})
+    """The document of an entry, on the CPU unless placed elsewhere, with its preferred image unless it has another."""
+    placed = where or placement(entry.name)
+    engine = entry.engine(placed.engine)
+    if engine and not placed.image.reference:
+        placed = replace(placed, image=images_of(engine, placed.device)[0])
+    return document(entry, placed, docker=docker, templates={n: TEXTS[n] for n in TEMPLATES})
 
 
 READY = Gate("ready")

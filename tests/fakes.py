@@ -6,7 +6,6 @@ noted in ``World.log``, in order, so that a test can say "nothing was started".
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,12 +15,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from orchestrator.compose import FLEET_FILE, Image, built_image
+from orchestrator.compose import FLEET_FILE, GATE_FOLDER
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Fingerprint, Listing, Measurement, Use
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
 from orchestrator.observation import Image as LocalImage
+from orchestrator.plan.images import Image, built_image
 from orchestrator.ports import DockerVersion, Endpoint, Library, World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
@@ -32,9 +32,9 @@ from tests.templates import TEXTS
 PROBE_IMAGE = b"\x89PNG a known image"
 
 
-def parse(text: str) -> Any:
+def parse(text: str | bytes) -> Any:
     """A Compose file as plain values, as Compose sees them: ``$$`` is a dollar."""
-    return _undoubled(YAML(typ="safe", pure=True).load(io.StringIO(text)))
+    return _undoubled(YAML(typ="safe", pure=True).load(text))
 
 
 def _undoubled(value: Any) -> Any:
@@ -84,6 +84,9 @@ class FakeDocker:
     runtime: bool = True
     free_disk: int | None = 10**12
     broken: OrchestratorError | None = None
+    registry: bool = True
+    asked_for: list[str] = field(default_factory=list)
+    """Images of which the registry was asked."""
 
     def add(self, *containers: Container) -> None:
         """Put containers there."""
@@ -114,6 +117,11 @@ class FakeDocker:
             images=MappingProxyType({ref: self.images[ref] for ref in images if ref in self.images}),
             volumes=frozenset(self.volumes & set(volumes)),
         )
+
+    def reachable(self, image: str) -> bool:
+        self._look()
+        self.asked_for.append(image)
+        return self.registry
 
     def gpu_runtime(self) -> bool:
         self._look()
@@ -254,17 +262,19 @@ def _has_key(service: Any) -> bool:
 
 @dataclass
 class FakeBuilder:
-    """ImageBuilder. ``sources``: by family and variant, what an image would be built from now."""
+    """ImageBuilder. ``sources``: by name, what an image would be built from now."""
 
     docker: FakeDocker
     log: list[str]
     sources: dict[str, str] = field(
-        default_factory=lambda: dict.fromkeys(("tf448-cpu", "tf448-cuda", "tf5-cpu", "tf5-cuda"), "source-1")
+        default_factory=lambda: dict.fromkeys(
+            ("tf448-cpu", "tf448-cuda", "tf5-cpu", "tf5-cuda", "vllm-cpu"), "source-1"
+        )
     )
     fails: OrchestratorError | None = None
 
     def source(self, image: Image) -> str:
-        return self.sources.get(f"{image.family}-{image.variant}", "")
+        return self.sources.get(image.name, "")
 
     def build(self, image: Image) -> Iterator[str]:
         self.log.append(f"build {image.reference}")
@@ -276,7 +286,7 @@ class FakeBuilder:
         )
 
     def buildable(self) -> tuple[Image, ...]:
-        return tuple(built_image(*name.split("-")) for name in sorted(self.sources))
+        return tuple(built_image(name) for name in sorted(self.sources))
 
 
 @dataclass
@@ -330,7 +340,7 @@ class FakeWorkspace:
     """Workspace, in memory."""
 
     log: list[str]
-    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     marked: frozenset[str] = frozenset()
     named: dict[str, str] = field(default_factory=dict)
     """Paths by environment variable."""
@@ -344,7 +354,7 @@ class FakeWorkspace:
     def folder(self, project: str) -> Path:
         return Path("/state") / project
 
-    def write(self, project: str, files: dict[str, str]) -> None:
+    def write(self, project: str, files: Mapping[str, bytes]) -> None:
         assert self.locked, "documents are written under the lock"
         self.files.setdefault(project, {}).update(files)
 
@@ -406,7 +416,7 @@ class FakeLibrary:
 
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     hosts: dict[Path, Host] = field(default_factory=dict)
-    saved: dict[Path, dict[str, str]] = field(default_factory=dict)
+    saved: dict[Path, dict[str, bytes]] = field(default_factory=dict)
 
     def registry(self, folders: Sequence[Path]) -> Registry:
         return Registry(MappingProxyType(dict(sorted(self.models.items()))))
@@ -414,8 +424,8 @@ class FakeLibrary:
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
 
-    def gate(self) -> dict[str, str]:
-        return {"__main__.py": "# the gate\n"}
+    def beside(self, folder: str) -> dict[str, bytes]:
+        return {"__main__.py": b"# the gate\n"} if folder == GATE_FOLDER else {"model.safetensors": b"\xff"}
 
     def inquiry(self) -> str:
         return "# asks an engine\n"
@@ -428,10 +438,10 @@ class FakeLibrary:
             raise RequestError("can't read the file: No such file or directory", where=str(path))
         return self.hosts[path]
 
-    def folder(self, path: Path) -> dict[str, str]:
+    def folder(self, path: Path) -> dict[str, bytes]:
         return dict(self.saved.get(path, {}))
 
-    def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:
+    def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         found = self.saved.setdefault(path, {})
         found.update(files)
         for name in remove:

@@ -32,6 +32,8 @@ from orchestrator.secretfile import API_KEY
 
 _COMPOSE_LABEL = "com.docker.compose."
 _TIMEOUT = 30.0
+#: seconds for a registry to answer the engine; a network that swallows packets never does
+_REGISTRY_PATIENCE = 4.0
 #: with it on the engine's PATH, device reservations work even where no runtime is registered
 _HOOK = "nvidia-container-runtime-hook"
 _NOT_FOUND = 404
@@ -70,6 +72,16 @@ class SocketReader:
             images={ref: image for ref in images if (image := self._image(ref)) is not None},
             volumes=frozenset(name for name in volumes if self._get(f"/volumes/{quote(name, safe='')}", missing=None)),
         )
+
+    def reachable(self, image: str) -> bool:
+        """Whether the image's registry has it for the engine; False too where it does not answer within seconds."""
+        try:
+            status, _ = _ask(docker_socket(), f"/distribution/{quote(image)}/json", _REGISTRY_PATIENCE)
+        except TimeoutError:
+            return False
+        except (OSError, ValueError) as error:
+            raise no_docker(error) from error
+        return status < 400
 
     def gpu_runtime(self) -> bool:
         """Whether the engine knows an NVIDIA runtime or CDI devices."""
@@ -115,10 +127,10 @@ def _shaped(found: object, shape: type) -> object:
     return found
 
 
-def _ask(where: str, path: str) -> tuple[int, bytes]:
+def _ask(where: str, path: str, patience: float = _TIMEOUT) -> tuple[int, bytes]:
     """Status and body of one GET. By HTTP 1.0 the body is neither chunked nor followed by anything."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_TIMEOUT)
+        connection.settimeout(patience)
         connection.connect(where)
         connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         with connection.makefile("rb") as answer:

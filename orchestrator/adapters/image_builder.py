@@ -16,8 +16,8 @@ from pathlib import Path
 from orchestrator import __version__
 from orchestrator.adapters.compose_cli import compose_environment
 from orchestrator.adapters.package import files, templates
-from orchestrator.compose import Image, built_image
 from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.plan.images import Image, built_image
 
 #: a folder of wheels to build from, instead of the package index
 WHEELS_VARIABLE = "ORCHESTRATOR_WHEELS"
@@ -28,20 +28,25 @@ _SHOWN = 3
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
+#: the parts of the package that each kind of image holds
+_PARTS = {"transformers": ("gate", "server"), "vllm": ("gate",)}
+#: what every Dockerfile of a kind continues
+_COMMON = "pytorch.Dockerfile"
+
+
 class ComposeBuilder:
-    """Builds from the Dockerfile and the locks in ``templates/images``."""
+    """Builds from the Dockerfiles and the locks in ``templates/images``: a folder for each kind of image."""
 
     def __init__(self) -> None:
-        self._folder = templates() / "images" / "transformers"
+        self._folder = templates() / "images"
 
     def buildable(self) -> tuple[Image, ...]:
         """One image per lock file."""
-        locks = sorted((self._folder / "requirements").glob("*-*.txt"))
-        return tuple(built_image(*lock.stem.rsplit("-", 1)) for lock in locks)
+        return tuple(built_image(lock.stem) for lock in sorted(self._folder.glob("*/requirements/*-*.txt")))
 
     def source(self, image: Image) -> str:
-        """Digest of Dockerfile, lock, gate and server; "" where there is no lock for the image."""
-        return _digest(self._files(image)) if self._lock(image).is_file() else ""
+        """Digest of all that it is built from; "" where there is no lock for the image."""
+        return _digest(self._files(image)) if self._lock(image) else ""
 
     def build(self, image: Image) -> Iterator[str]:
         """Build and tag it; yields lines of progress. OrchestratorError with the end of the log when it fails."""
@@ -50,15 +55,20 @@ class ComposeBuilder:
             self._fill(context, image)
             yield from _run(context, image)
 
-    def _lock(self, image: Image) -> Path:
-        return self._folder / "requirements" / f"{image.family}-{image.variant}.txt"
+    def _lock(self, image: Image) -> Path | None:
+        return next(self._folder.glob(f"*/requirements/{image.name}.txt"), None)
 
     def _files(self, image: Image) -> dict[str, bytes]:
         """Everything that an image is built from but the wheels, which the lock names by their hashes."""
+        lock = self._lock(image)
+        assert lock is not None  # noqa: S101 (asked before)
+        kind = lock.parents[1]
+        own = {path.name: path.read_bytes() for path in kind.iterdir() if path.is_file()}
         return {
-            "Dockerfile": (self._folder / "Dockerfile").read_bytes(),
-            "requirements.txt": self._lock(image).read_bytes(),
-            **{f"{part}/{name}": data for part in ("gate", "server") for name, data in files(part).items()},
+            **own,
+            "Dockerfile": (self._folder / _COMMON).read_bytes() + own["Dockerfile"],
+            "requirements.txt": lock.read_bytes(),
+            **{f"{part}/{name}": data for part in _PARTS[kind.name] for name, data in files(part).items()},
         }
 
     def _fill(self, context: Path, image: Image) -> None:
@@ -121,7 +131,7 @@ def _wheels(lock: str, image: Image) -> tuple[Path, ...]:
     if lacking:
         more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
         raise RequestError(
-            f"{named} lacks wheels of {image.family}-{image.variant}: {', '.join(lacking[:_SHOWN])}{more}",
+            f"{named} lacks wheels of {image.name}: {', '.join(lacking[:_SHOWN])}{more}",
             where=WHEELS_VARIABLE,
             hint="unset it to use the package index",
         )

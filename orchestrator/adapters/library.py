@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from orchestrator.adapters import package
 from orchestrator.adapters.registry_files import load_registry
 from orchestrator.adapters.workspace import write_atomically
-from orchestrator.compose import ENV_FILE, GATE_FOLDER, TEMPLATES
+from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
 from orchestrator.inventory import Host
 from orchestrator.inventory_file import parse_inventory
 from orchestrator.registry.loader import Registry
 
 #: what ``render`` writes; whatever else lies beside it (secrets, pictures) is not looked at
-_RENDERED = (ENV_FILE, "*.yaml", f"{GATE_FOLDER}/*.py")
+_RENDERED = (ENV_FILE, "*.yaml", f"{GATE_FOLDER}/*.py", f"{BUILTIN_FOLDER}/*/*")
 
 
 class Files:
@@ -30,9 +30,13 @@ class Files:
         """Compose templates by name."""
         return {name: (package.templates() / name).read_text(encoding="utf-8") for name in TEMPLATES}
 
-    def gate(self) -> dict[str, str]:
-        """Source files of the gate by name."""
-        return {name: data.decode() for name, data in package.files("gate").items()}
+    def beside(self, folder: str) -> dict[str, bytes]:
+        """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
+        weights = folder.startswith(f"{BUILTIN_FOLDER}/")
+        found = package.files(f"server/{folder}" if weights else folder)
+        if not found:
+            raise RequestError(f"no weights come with orchestrator as {folder}", where="source.builtin in the registry")
+        return found
 
     def inquiry(self) -> str:
         """The script that asks an engine inside its image."""
@@ -46,15 +50,15 @@ class Files:
         """An inventory file; FileProblems if it isn't one."""
         return parse_inventory(str(path), _text(path))
 
-    def folder(self, path: Path) -> dict[str, str]:
-        """Texts of the files that we might have written to a folder, by name; empty if there is no such folder."""
+    def folder(self, path: Path) -> dict[str, bytes]:
+        """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
         found = [file for pattern in _RENDERED for file in path.glob(pattern)]
-        return {str(file.relative_to(path)): _text(file) for file in found if file.is_file()}
+        return {str(file.relative_to(path)): _content(file) for file in found if file.is_file()}
 
-    def save(self, path: Path, files: dict[str, str], remove: Sequence[str]) -> None:
+    def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""
-        for name, text in files.items():
-            write_atomically(path / name, text)
+        for name, data in files.items():
+            write_atomically(path / name, data)
         for name in remove:
             (path / name).unlink(missing_ok=True)
 
@@ -66,12 +70,17 @@ def _registry(folders: tuple[Path, ...]) -> Registry:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return _content(path).decode()
+    except UnicodeDecodeError as error:
+        raise RequestError("the file is not UTF-8 text", where=str(path), hint="save it as UTF-8") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise RequestError(
             f"can't read the file: {error.strerror or error}",
             where=str(path),
             hint="check its name and its permissions",
         ) from error
-    except UnicodeDecodeError as error:
-        raise RequestError("the file is not UTF-8 text", where=str(path), hint="save it as UTF-8") from error

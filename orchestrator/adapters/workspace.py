@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -46,10 +46,10 @@ class StateFolder:
         """Where the documents of a project are applied from."""
         return self._root / project
 
-    def write(self, project: str, files: dict[str, str]) -> None:
+    def write(self, project: str, files: Mapping[str, bytes]) -> None:
         """Write files into the project's folder, each atomically."""
-        for name, text in files.items():
-            write_atomically(self.folder(project) / name, text)
+        for name, data in files.items():
+            write_atomically(self.folder(project) / name, data)
 
     def documents(self, project: str) -> tuple[str, ...]:
         """File names of the documents applied for a project, sorted."""
@@ -88,7 +88,7 @@ class StateFolder:
     @contextmanager
     def preparing(self, names: Sequence[str]) -> Iterator[None]:
         """Mark volumes so until the block has ended well."""
-        write_atomically(self._root / _PREPARING, "\n".join(names))
+        write_atomically(self._root / _PREPARING, "\n".join(names).encode())
         yield
         (self._root / _PREPARING).unlink(missing_ok=True)
 
@@ -107,7 +107,7 @@ class StateFolder:
         """Keep measurements, each in place of an earlier one with the same fingerprint."""
         kept = {m.fingerprint: m for m in (*self.measurements(), *measurements)}
         entries = [asdict(kept[fingerprint]) for fingerprint in sorted(kept)]
-        write_atomically(self._root / _MEASURED, json.dumps(entries, indent=1))
+        write_atomically(self._root / _MEASURED, json.dumps(entries, indent=1).encode())
 
     def listings(self) -> tuple[Listing, ...]:
         """What engines said of themselves on this host; nothing where the file can't be read, as above."""
@@ -125,7 +125,7 @@ class StateFolder:
             and (known.engine, known.image_id) != (listing.engine, listing.image_id)
         ]
         kept = sorted([*others, listing], key=lambda known: (known.engine, known.image))
-        write_atomically(self._root / _LISTED, json.dumps([asdict(known) for known in kept], indent=1))
+        write_atomically(self._root / _LISTED, json.dumps([asdict(known) for known in kept], indent=1).encode())
 
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:
@@ -217,8 +217,8 @@ def _open(path: Path) -> int:
         return descriptor
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, sees the old or the new text and nothing between.
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old or the new content and nothing between.
 
     File and folder can be read by all, whatever the umask, because containers run as another user.
     """
@@ -227,7 +227,7 @@ def write_atomically(path: Path, text: str) -> None:
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.parent.chmod(0o755)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(data)
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:

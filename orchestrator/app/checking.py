@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.app.images import name_of
 from orchestrator.compatibility import NAMES, Pair, heard, parse
-from orchestrator.compose import Image, image_of
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Listing
+from orchestrator.plan.images import Image, images_of
 from orchestrator.ports import World
-from orchestrator.registry.spec import ENGINES, EngineName, ModelSpec, Vllm
+from orchestrator.registry.spec import ENGINES, EngineName, ModelSpec
 
 #: seconds that an engine may take to be imported; a loaded machine has taken 30
 PATIENCE = 100
@@ -20,13 +19,13 @@ PATIENCE = 100
 def heard_before(world: World, specs: Sequence[ModelSpec]) -> tuple[Pair, ...]:
     """Every pair with what its engine said last, if it was ever asked here. Docker is not needed."""
     listings = world.workspace.listings()
-    pairs = (_pair(spec, engine, images) for spec, engine, images in _pairs(world, specs))
+    pairs = (_pair(spec, engine, images) for spec, engine, images in _pairs(specs))
     return tuple(replace(pair, listing=heard(listings, pair.engine, pair.images)) for pair in pairs)
 
 
 def check(world: World, specs: Sequence[ModelSpec], tell: Callable[[str], None]) -> tuple[Pair, ...]:
     """Ask each engine once in each image that is here. Nothing is pulled or built. ``tell``: what is asked now."""
-    wanted = tuple(_pairs(world, specs))
+    wanted = tuple(_pairs(specs))
     references = sorted({image.reference for _, _, images in wanted for image in images})
     present = {reference: found.id for reference, found in world.docker.observe(references).images.items()}
     said: dict[tuple[EngineName, str], Listing | OrchestratorError] = {}
@@ -66,16 +65,14 @@ def _ask(world: World, engine: EngineName, reference: str, image_id: str) -> Lis
     return listing
 
 
-def _pairs(world: World, specs: Sequence[ModelSpec]) -> Iterator[tuple[ModelSpec, EngineName, tuple[Image, ...]]]:
-    """Every model on each of its engines, with the images that may be asked of it, the entry's own first."""
-    builds = [image for image in world.builder.buildable() if image.family == "vllm"]
+def _pairs(specs: Sequence[ModelSpec]) -> Iterator[tuple[ModelSpec, EngineName, tuple[Image, ...]]]:
+    """Every model on each of its engines, with the images that serve it on a GPU, then on the CPU."""
     for spec in specs:
         for name in ENGINES:
             engine = spec.engine(name)
-            if engine is None:
-                continue
-            own = [image_of(engine, device) for device in ("gpu", "cpu")]
-            yield spec, name, tuple(dict.fromkeys([*own, *(builds if isinstance(engine, Vllm) else ())]))
+            if engine is not None:
+                images = [image for device in ("gpu", "cpu") for image in images_of(engine, device)]
+                yield spec, name, tuple(dict.fromkeys(images))
 
 
 def _pair(spec: ModelSpec, engine: EngineName, images: Sequence[Image]) -> Pair:
@@ -83,8 +80,6 @@ def _pair(spec: ModelSpec, engine: EngineName, images: Sequence[Image]) -> Pair:
 
 
 def _how_to_get(images: Sequence[Image]) -> str:
-    ways = [
-        f"orchestrator image build {name_of(image)}" if image.ours else f"docker pull {image.reference}"
-        for image in images
-    ]
-    return " or ".join(ways)
+    return " or ".join(
+        f"orchestrator image build {image.name}" if image.ours else f"docker pull {image.reference}" for image in images
+    )

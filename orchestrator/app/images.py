@@ -1,12 +1,12 @@
-"""``image``: the images of our Transformers server."""
+"""``image``: the images that are built here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.compose import Image
 from orchestrator.errors import RequestError
+from orchestrator.plan.images import Image
 from orchestrator.ports import Event, World
 
 
@@ -17,11 +17,6 @@ class State:
     name: str
     reference: str
     state: str
-
-
-def name_of(image: Image) -> str:
-    """The name that ``image build`` knows it by."""
-    return f"{image.family}-{image.variant}"
 
 
 def states(world: World) -> tuple[State, ...]:
@@ -35,12 +30,12 @@ def states(world: World) -> tuple[State, ...]:
             return "missing"
         return "built" if found.source == world.builder.source(image) else "stale: its sources changed"
 
-    return tuple(State(name_of(image), image.reference, state(image)) for image in images)
+    return tuple(State(image.name, image.reference, state(image)) for image in images)
 
 
 def build(world: World, name: str) -> Iterator[Event]:
     """Build one image by name, for example tf5-cpu."""
-    known = {name_of(image): image for image in world.builder.buildable()}
+    known = {image.name: image for image in world.builder.buildable()}
     if name not in known:
         raise RequestError(f"there is no image {name!r}", hint=f"known: {', '.join(known)}")
     begun = world.clock.now()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.compose import image_of
 from orchestrator.evidence import Fingerprint, Measurement
 from orchestrator.inventory import Host
 from orchestrator.observation import Container, Observation
+from orchestrator.plan.images import images_of
 from orchestrator.plan.options import Measurements
 from orchestrator.ports import World
 from orchestrator.registry.spec import EngineName, ModelSpec
@@ -31,7 +31,7 @@ def measured_like(
         if spec is None or kinds != {mark.gpu_kind} or mark.driver != host.driver:
             continue
         known = spec.engine(engine)
-        image = observation.images.get(image_of(known, "gpu").reference) if known else None
+        image = observation.images.get(images_of(known, "gpu")[0].reference) if known else None
         if image is not None and image.id == mark.image_id and mark.revision == (spec.source.revision or ""):
             found[mark.model, engine, mark.profile] = measurement.static
     return found

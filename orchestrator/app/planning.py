@@ -12,17 +12,16 @@ from orchestrator.compose import (
     ENV_TEXT,
     FLEET_FILE,
     FLEET_TEMPLATE,
-    GATE_FOLDER,
     VOLUMES,
     ComposeDocument,
     document,
     fleet,
-    image_of,
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
 from orchestrator.inventory import Host
 from orchestrator.observation import Observation
+from orchestrator.plan.images import images_of, in_question
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import Plan, steps
@@ -76,7 +75,7 @@ def decide(
     world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, known: Known, *, observe: bool = True
 ) -> Decided:
     """Observe once, then plan. Without ``observe`` the plan is that of an empty host."""
-    observation = _observed(world, specs, host) if observe else Observation()
+    observation = _observed(world, request, specs, host) if observe else Observation()
     known = replace(known, measured=measured_like(world.workspace.measurements(), specs, host, observation))
     placements = place(specs, request, host, observation, known)
     documents = _documents(placements.fleet, specs, host, world)
@@ -97,9 +96,11 @@ def decide(
     return Decided(plan, placements, specs, documents, work, observation)
 
 
-def _observed(world: World, specs: Sequence[ModelSpec], host: Host) -> Observation:
-    """One snapshot, with what others hold of the GPUs."""
+def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: Host) -> Observation:
+    """One snapshot, with what registries say where that decides, and with what others hold of the GPUs."""
     observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES], listeners=True)
+    asked = in_question(specs, request, observation)
+    observation = replace(observation, unreachable=frozenset(i for i in asked if not world.docker.reachable(i)))
     if not any(gpu.processes for gpu in host.gpus):
         return observation
     ours = {c.id for c in observation.containers}
@@ -112,7 +113,7 @@ def _observed(world: World, specs: Sequence[ModelSpec], host: Host) -> Observati
 
 def rendered(
     world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
-) -> tuple[Placements, dict[str, str]]:
+) -> tuple[Placements, dict[str, bytes]]:
     """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
     empty = replace(host, gpus=tuple(replace(gpu, free=None, processes=()) for gpu in host.gpus))
     placements = place(specs, request, empty, Observation())
@@ -126,15 +127,16 @@ def files_of(
     world: World,
     host: Host,
     others: Sequence[str],
-) -> dict[str, str]:
+) -> dict[str, bytes]:
     """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
     project = documents[0].placement.project if documents else ""
     template = world.library.templates()[FLEET_TEMPLATE]
-    files = {d.filename: d.text for d in documents}
-    files[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
-    files[ENV_FILE] = ENV_TEXT
-    if any(d.needs_gate for d in documents):
-        files |= {f"{GATE_FOLDER}/{name}": text for name, text in world.library.gate().items()}
+    texts = {d.filename: d.text for d in documents}
+    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
+    texts[ENV_FILE] = ENV_TEXT
+    files = {name: text.encode() for name, text in texts.items()}
+    for folder in sorted({folder for d in documents for folder in d.beside}):
+        files |= {f"{folder}/{name}": data for name, data in world.library.beside(folder).items()}
     return files
 
 
@@ -148,7 +150,7 @@ def _documents(
 
 def _images(specs: Sequence[ModelSpec]) -> list[str]:
     engines = [e for spec in specs for e in (spec.engines.vllm, spec.engines.transformers) if e is not None]
-    return sorted({image_of(engine, device).reference for engine in engines for device in engine.devices})
+    return sorted({image.reference for e in engines for device in e.devices for image in images_of(e, device)})
 
 
 def _applied(world: World, project: str, documents: Sequence[ComposeDocument], observation: Observation) -> list[str]:

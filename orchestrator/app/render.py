@@ -15,11 +15,11 @@ from orchestrator.ports import World
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A file whose text on disk is not what would be rendered; "" where one of the two has no such file."""
+    """A file that on disk is not what would be rendered; empty where one of the two has no such file."""
 
     path: Path
-    old: str
-    new: str
+    old: bytes
+    new: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ def render(
     host = world.library.inventory(inventory) if inventory else this_host(world)
     placements, files = rendered(world, request, specs, host)
     present = world.library.folder(output)
-    stale = {name for name, text in present.items() if _ours(name, text)} - set(files) if everything else set()
+    stale = {name for name, data in present.items() if _ours(name, data)} - set(files) if everything else set()
     changed = [name for name in sorted({*files, *stale}) if present.get(name) != files.get(name)]
-    differences = tuple(Difference(output / name, present.get(name, ""), files.get(name, "")) for name in changed)
+    differences = tuple(Difference(output / name, present.get(name, b""), files.get(name, b"")) for name in changed)
     if write:
         world.library.save(output, {name: files[name] for name in changed if name in files}, sorted(stale))
     return Rendered(len(files), differences, placements.omitted)
 
 
-def _ours(name: str, text: str) -> bool:
+def _ours(name: str, data: bytes) -> bool:
     """Whether a file is a document written here before: not a user's own, nor another host's in a folder below."""
-    return "/" not in name and name.endswith(".yaml") and WRITTEN in text
+    return "/" not in name and name.endswith(".yaml") and WRITTEN.encode() in data

@@ -109,7 +109,7 @@ def _check(world: World, decided: Decided) -> None:
     images = {d.image.reference: d.image for d in decided.documents}
     for step in decided.plan.of("build"):
         if not world.builder.source(images[step.subject]):
-            known = ", ".join(sorted({f"{i.family}-{i.variant}" for i in world.builder.buildable()}))
+            known = ", ".join(sorted(i.name for i in world.builder.buildable()))
             raise EnvironmentProblem(
                 f"the image {step.subject} is missing, and this version can't build it",
                 hint=f"buildable here: {known}; or name an image of your own in the registry entry",

@@ -12,7 +12,7 @@ from orchestrator.report.table import table
 
 @click.group()
 def command() -> None:
-    """List and build the images of our Transformers server."""
+    """List and build the images that are built here."""
 
 
 @command.command("list")

@@ -71,5 +71,8 @@ def command(
 
 
 def _diff(difference: Difference) -> str:
-    old, new = difference.old.splitlines(keepends=True), difference.new.splitlines(keepends=True)
+    try:
+        old, new = (data.decode().splitlines(keepends=True) for data in (difference.old, difference.new))
+    except UnicodeDecodeError:
+        return f"{difference.path} is not text, and differs\n"
     return "".join(difflib.unified_diff(old, new, f"{difference.path} (on disk)", f"{difference.path} (rendered)"))

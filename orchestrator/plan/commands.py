@@ -36,7 +36,8 @@ def engine_command(spec: ModelSpec, placement: Placement) -> tuple[str, ...]:
 
 
 def _model(spec: ModelSpec) -> str:
-    return LOCAL_WEIGHTS if spec.source.path else spec.source.repository or ""
+    """What the engine loads. Weights that come with orchestrator are mounted for vLLM like a local folder."""
+    return LOCAL_WEIGHTS if spec.source.path or spec.source.builtin else spec.source.repository or ""
 
 
 def _revision(spec: ModelSpec) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...
         *(("--enforce-eager",) if not profile.graphs else ()),
         *(("--tensor-parallel-size", str(profile.gpus)) if profile.gpus > 1 else ()),
         *("--max-model-len", str(profile.context), "--max-num-seqs", str(engine.max_num_seqs)),
-        *_vllm_memory(engine, placement),
+        *_vllm_memory(placement),
         *("--limit-mm-per-prompt", f'{{"image":{spec.images.max_per_prompt},"video":0}}'),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
         *_flags(_with_image_size(engine.flags, spec.images, profile)),
@@ -85,20 +86,21 @@ def _with_image_size(flags: Mapping[str, Flag], images: Images, profile: Profile
     return {**flags, _PROCESSOR: json.dumps({**arguments, **limits}, separators=(",", ":"))}
 
 
-def _vllm_memory(engine: Vllm, placement: Placement) -> tuple[str, ...]:
+def _vllm_memory(placement: Placement) -> tuple[str, ...]:
     """An explicit budget. vLLM checks free memory against the utilization even when the cache size is given.
 
     The utilization is a share of what CUDA counts, which is less than NVML's total; rounded up, so that the budget is
     never below the claim.
     """
+    knows = traits.has_kv_cache_bytes(placement.image.reference)
+    cache = ("--kv-cache-memory-bytes", str(placement.claim.kv_cache)) if knows else ()
+    if placement.device == "cpu":
+        return cache
     totals = [gpu.cuda_total for gpu in placement.on if gpu.cuda_total]
     if not totals:
         return ()
     share = -(-1000 * (placement.claim.total - placement.claim.outside) // min(totals))
-    utilization = ("--gpu-memory-utilization", f"{min(share, _MOST) / 1000:.3f}")
-    if not traits.has_kv_cache_bytes(engine.image):
-        return utilization
-    return (*utilization, "--kv-cache-memory-bytes", str(placement.claim.kv_cache))
+    return ("--gpu-memory-utilization", f"{min(share, _MOST) / 1000:.3f}", *cache)
 
 
 def _quantisation(engine: Transformers, profile: Profile) -> tuple[str, ...]:

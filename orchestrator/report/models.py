@@ -80,7 +80,7 @@ def model_text(spec: ModelSpec, pairs: Sequence[Pair]) -> str:
 def _source(spec: ModelSpec) -> str:
     source = spec.source
     if source.builtin:
-        return f"{source.builtin}, which comes with the server"
+        return f"{source.builtin}, which comes with orchestrator"
     if source.path:
         return f"folder {source.path}"
     code = ", runs its own code" if source.remote_code else ""

@@ -6,12 +6,13 @@ import re
 
 import pytest
 
+from orchestrator import __version__, traits
 from orchestrator.adapters.image_builder import ComposeBuilder, pins
 from orchestrator.adapters.package import templates
 from orchestrator.adapters.registry_files import load_registry
-from orchestrator.compose import built_image
+from orchestrator.plan.images import VLLM_CPU, built_image
 
-IMAGES = templates() / "images" / "transformers"
+IMAGES = templates() / "images"
 #: what a family is there for: its version of transformers
 FAMILIES = {"tf448": "4.48.3", "tf451": "4.51.3", "tf457": "4.57.6", "tf5": "5.23.0"}
 VARIANTS = ("cpu", "cuda")
@@ -20,7 +21,8 @@ ENTRY = re.compile(r"^[a-z0-9].*?[^\\]$", re.MULTILINE | re.DOTALL)
 
 
 def text(name: str) -> str:
-    return (IMAGES / "requirements" / name).read_text(encoding="utf-8")
+    (found,) = IMAGES.glob(f"*/requirements/{name}")
+    return found.read_text(encoding="utf-8")
 
 
 def entries(name: str) -> dict[str, str]:
@@ -30,23 +32,22 @@ def entries(name: str) -> dict[str, str]:
 
 def torch_names() -> re.Pattern[str]:
     """The packages that the Dockerfile installs in the layer of PyTorch."""
-    found = re.search(r'^ARG TORCH="([^"]+)"$', (IMAGES / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    common = (IMAGES / "pytorch.Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r'^ARG TORCH="([^"]+)"$', common, re.MULTILINE)
     assert found
     return re.compile(found[1])
 
 
 def test_every_family_has_both_variants() -> None:
-    built = {(image.family, image.variant) for image in ComposeBuilder().buildable()}
-    assert built == {(family, variant) for family in FAMILIES for variant in VARIANTS}
+    built = {image.name for image in ComposeBuilder().buildable()}
+    assert built == {*(f"{family}-{variant}" for family in FAMILIES for variant in VARIANTS), VLLM_CPU}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_pytorch_and_what_it_needs_are_the_same_in_all(variant: str) -> None:
     names = torch_names()
-    parts = [
-        {name: entry for name, entry in entries(f"{family}-{variant}.txt").items() if names.fullmatch(name)}
-        for family in FAMILIES
-    ]
+    locks = [*(f"{family}-{variant}" for family in FAMILIES), *([VLLM_CPU] if variant == "cpu" else [])]
+    parts = [{name: entry for name, entry in entries(f"{lock}.txt").items() if names.fullmatch(name)} for lock in locks]
     assert "torch" in parts[0]
     assert all(part == parts[0] for part in parts), "run .ci/lock-images"
 
@@ -79,11 +80,22 @@ def test_every_model_has_its_image() -> None:
     buildable = set(ComposeBuilder().buildable())
     named = {engine.image_family for spec in load_registry().models.values() if (engine := spec.engines.transformers)}
     assert named == set(FAMILIES)
-    assert {built_image(family, variant) for family in named for variant in VARIANTS} == buildable
+    ours = {built_image(f"{family}-{variant}") for family in named for variant in VARIANTS}
+    assert buildable == {*ours, built_image(VLLM_CPU)}
+
+
+def test_the_image_with_vllm_is_tagged_with_what_is_in_it() -> None:
+    pinned = dict(pins(text("vllm-cpu.txt")))
+    assert pinned["vllm-cpu"] == traits.VLLM_CPU_BUILD
+    reference = built_image(VLLM_CPU).reference
+    assert traits.image_version(reference) == traits.version(traits.VLLM_CPU_BUILD)
+    assert __version__ in reference
+    assert all("--hash=sha256:" in entry for entry in entries("vllm-cpu.txt").values())
+    assert not {"triton", "torchaudio", "torchcodec"} & pinned.keys(), "not needed, and a gigabyte"
 
 
 def test_every_image_has_sources_of_its_own() -> None:
     builder = ComposeBuilder()
     sources = [builder.source(image) for image in builder.buildable()]
-    assert len(set(sources)) == len(sources) == 8
-    assert builder.source(built_image("tf9", "cpu")) == ""
+    assert len(set(sources)) == len(sources) == 9
+    assert builder.source(built_image("tf9-cpu")) == ""

@@ -160,8 +160,8 @@ def _asked(path: Path) -> Asked:
     return Asked.model_validate(read(str(path), path.read_text(encoding="utf-8")).data)
 
 
-def _documents(files: Mapping[str, str]) -> dict[str, str]:
-    return {f"compose/{name}": text for name, text in files.items() if name.endswith(".yaml")}
+def _documents(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {f"compose/{name}": data.decode() for name, data in files.items() if name.endswith(".yaml")}
 
 
 def _match(name: str, pattern: str) -> bool:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from orchestrator.adapters.image_builder import WHEELS_VARIABLE
-from orchestrator.compose import built_image
+from orchestrator.plan.images import VLLM_CPU, built_image
 from tests.integration.cli import Cli
 from tests.integration.engine import Engine, missing, private_engine
 from tests.integration.images import NEWEST, OLDER
@@ -86,16 +86,16 @@ def cli(engine: Engine, stub_image: str, tmp_path: Path) -> Cli:
 
 @pytest.fixture(scope="session")
 def image_of(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Gives the name of a dependency family's real CPU image, built at the first call from a folder of wheels.
-    Without one: skipped, with ``CI=true`` it fails."""
+    """Gives the reference of one of our real images by its name (tf5-cpu, vllm-cpu), built at the first call from
+    a folder of wheels. Without one: skipped, with ``CI=true`` it fails."""
 
     @cache
-    def built(family: str) -> str:
+    def built(name: str) -> str:
         if not os.environ.get(WHEELS_VARIABLE):
             give_up(f"{WHEELS_VARIABLE} names no folder of wheels")
-        done = Cli(engine, tmp_path_factory.mktemp("image")).run("image", "build", f"{family}-cpu", timeout=600)
-        assert f"{family}-cpu: built" in done.err
-        return built_image(family, "cpu").reference
+        done = Cli(engine, tmp_path_factory.mktemp("image")).run("image", "build", name, timeout=600)
+        assert f"{name}: built" in done.err
+        return built_image(name).reference
 
     return built
 
@@ -103,13 +103,19 @@ def image_of(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def cpu_image(image_of: Callable[[str], str]) -> str:
     """The CPU image of the newest family, which the demo runs in."""
-    return image_of(NEWEST)
+    return image_of(f"{NEWEST}-cpu")
+
+
+@pytest.fixture(scope="session")
+def vllm_image(image_of: Callable[[str], str]) -> str:
+    """The image of ours with vLLM for the CPU."""
+    return image_of(VLLM_CPU)
 
 
 @pytest.fixture(scope="session")
 def old_image(image_of: Callable[[str], str]) -> str:
     """The CPU image of an older family."""
-    return image_of(OLDER)
+    return image_of(f"{OLDER}-cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,6 +15,7 @@ from orchestrator.inventory import GIB, Gpu
 from orchestrator.memory import Claim, Line
 from orchestrator.memory import claim as computed
 from orchestrator.plan.commands import engine_command
+from orchestrator.plan.images import images_of
 from orchestrator.profile import Profile, ladder
 from orchestrator.registry.spec import EngineName, ModelSpec, Storage
 from tests.builders import PROFILE, claim, gpu, placement, spec
@@ -30,8 +31,10 @@ def best(entry: ModelSpec, engine: EngineName) -> Profile:
 
 def vllm(entry: ModelSpec, card: Gpu | None = None, gib: float = 6, **profile: Any) -> tuple[str, ...]:
     chosen = replace(best(entry, "vllm"), **profile)
-    on = (card or gpu(),) * chosen.gpus
-    return engine_command(entry, placement(engine="vllm", on=on, claim=claim(gib), profile=chosen))
+    on, known = (card or gpu(),) * chosen.gpus, entry.engine("vllm")
+    assert known
+    image = images_of(known, "gpu")[0]
+    return engine_command(entry, placement(engine="vllm", on=on, claim=claim(gib), profile=chosen, image=image))
 
 
 def transformers(entry: ModelSpec, **placed: Any) -> tuple[str, ...]:

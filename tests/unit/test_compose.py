@@ -231,7 +231,7 @@ def test_the_file_with_the_key_is_wanted_only_where_there_is_a_key() -> None:
 
 def test_a_foreign_image_gets_the_gate_mounted() -> None:
     found = rendered(spec(transformers={"image": "mine/server:1"}))
-    assert found.needs_gate
+    assert found.beside == ("gate",)
     assert service(found.text)["volumes"][-1] == {
         "type": "bind",
         "source": "./gate",
@@ -239,7 +239,7 @@ def test_a_foreign_image_gets_the_gate_mounted() -> None:
         "read_only": True,
         "bind": {"create_host_path": False},
     }
-    assert not rendered(spec()).needs_gate
+    assert not rendered(spec()).beside
 
 
 def test_a_local_folder_is_mounted_read_only() -> None:

@@ -27,7 +27,8 @@ def work(*steps: Step, documents: tuple[ComposeDocument, ...] = (A, B)) -> Work:
     files = {d.filename: d.text for d in documents}
     files["compose.yaml"] = fleet(Placements(()), "orchestrator", "here", documents, TEXTS["compose/fleet.yaml.j2"], ())
     by_service: Mapping[str, ComposeDocument] = {d.placement.service: d for d in documents}
-    return Work(Plan("orchestrator", "here", steps), by_service, files)
+    contents = {name: text.encode() for name, text in files.items()}
+    return Work(Plan("orchestrator", "here", steps), by_service, contents)
 
 
 def step(kind: Kind, model: str, target: str = "") -> Step:
@@ -138,7 +139,7 @@ def test_an_error_of_one_container_is_told(world: FakeWorld) -> None:
 
 def test_removal_takes_containers_documents_and_network(world: FakeWorld) -> None:
     world.docker.add(container("a"), container("b"))
-    world.workspace.files["orchestrator"] = {"a-transformers.yaml": "", "b-transformers.yaml": ""}
+    world.workspace.files["orchestrator"] = {"a-transformers.yaml": b"", "b-transformers.yaml": b""}
     events = list(remove(removal("orchestrator", "", [world.docker.of("a-transformers")], "asked for"), world))
     assert [(e.kind, e.text) for e in events] == [("start", "remove: asked for"), ("done", "remove")]
     assert world.log == ["remove id-a-transformers", "network orchestrator"]

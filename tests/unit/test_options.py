@@ -16,7 +16,7 @@ from orchestrator.registry.spec import EngineName, ModelSpec
 from tests.builders import gpu, host, spec
 
 BOTH = spec(vllm={}, transformers={})
-NOT_ALLOWED = {"report": {"allowed": False}}
+NOT_ALLOWED = {"report": {"allowed": False, "status": "not supported"}}
 IMPOSSIBLE = {"possible": False, "problems": [{"text": "it dies", "source": "run"}]}
 
 
@@ -63,6 +63,22 @@ def test_what_the_report_does_not_allow_runs_on_request_with_a_warning() -> None
     found = options(entry, Request(("phi",), mode="vllm"), host(gpu()))
     assert {option.engine for option in found} == {"vllm"}
     assert all("the founding report does not allow vllm" in option.warnings[0] for option in found)
+
+
+def test_a_report_that_does_not_know_the_model_is_not_quoted() -> None:
+    entry = spec(vllm={"report": {"allowed": False}}, transformers={})
+    assert engines(entry) == ["transformers"]
+    found = options(entry, Request(("phi",), mode="vllm"), host(gpu()))
+    assert found[0].warnings == ("phi: its entry leaves vllm to those who ask for it ('orchestrator models show phi')",)
+
+
+def test_on_the_cpu_vllm_has_no_graphs_and_is_told_the_size_of_its_cache() -> None:
+    """In blocks of 128 tokens, one of which it keeps empty: 2 (keys, values) x 2 layers x 2 heads x 32, two bytes each."""
+    entry = spec(vllm={"devices": ["cpu"], "max_num_seqs": 4, "max_model_len": 1000})
+    (found,) = options(entry, Request(("phi",), mode="vllm"), host())
+    assert (found.device, found.profile.graphs, found.best.graphs) == ("cpu", False, False)
+    assert found.claim.total == 0
+    assert found.claim.kv_cache == (4 * 1024 + 128) * 2 * 2 * 2 * 32 * 2
 
 
 @pytest.mark.parametrize("entry", [BOTH, spec(vllm=NOT_ALLOWED, transformers={})])

@@ -193,7 +193,7 @@ def test_an_architecture_by_which_vllm_serves_another_model_is_impossible_there(
         ("repository: null", "5 source: needs one of repository, path or builtin"),
         (
             "repository: owner/phi\n  builtin: x",
-            "5 source: builtin weights come with the server: remove repository and path, or builtin",
+            "5 source: builtin weights come with orchestrator: remove repository and path, or builtin",
         ),
         ("path: ../x", "6 source.path: must be an absolute path without '..', got text '../x'"),
         ("repository: a/b/c", "6 source.repository: must be a repository like owner/name, got text 'a/b/c'"),

@@ -10,7 +10,7 @@ from tests.builders import spec
 from tests.fakes import FakeLibrary, FakeWorld
 
 OUT = Path("out")
-OLD = "# old on vllm\n# Written by orchestrator 0.0.9: do not edit, run it again.\n"
+OLD = b"# old on vllm\n# Written by orchestrator 0.0.9: do not edit, run it again.\n"
 
 
 def names(library: FakeLibrary, *, everything: bool) -> set[str]:
@@ -22,7 +22,7 @@ def names(library: FakeLibrary, *, everything: bool) -> set[str]:
 
 def library() -> FakeLibrary:
     found = FakeLibrary({"phi": spec(transformers={"devices": ["cpu"]})})
-    found.saved[OUT] = {"old-vllm.yaml": OLD, "hosts/old-vllm.yaml": OLD, "mine.yaml": "services: {}", "notes": OLD}
+    found.saved[OUT] = {"old-vllm.yaml": OLD, "hosts/old-vllm.yaml": OLD, "mine.yaml": b"services: {}", "notes": OLD}
     return found
 
 

@@ -39,7 +39,7 @@ def served(
 ) -> Iterator[Cli]:
     """The family's tiny model, ready; gives the command line that brought it up."""
     folder = tmp_path_factory.mktemp(family.maker)
-    weights = family.make(engine, image_of(family.image), folder)
+    weights = family.make(engine, image_of(f"{family.image}-cpu"), folder)
     cli = Cli(engine, folder / "cli")
     write_yaml(cli.registry / f"{family.model}.yaml", family.registry_entry(str(weights / "tiny")))
     cli.run("up", family.model, "--yes", timeout=300)

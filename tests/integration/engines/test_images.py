@@ -33,7 +33,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def image(family: str, image_of: Callable[[str], str]) -> str:
-    return image_of(family)
+    return image_of(f"{family}-cpu")
 
 
 def inspected(engine: Engine, image: str) -> dict[str, Any]:

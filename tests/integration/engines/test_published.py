@@ -37,7 +37,9 @@ def tiny(
 
     def folder(family: Family) -> Path:
         if family.name not in made:
-            made[family.name] = family.make(engine, image_of(family.image), tmp_path_factory.mktemp(family.maker))
+            made[family.name] = family.make(
+                engine, image_of(f"{family.image}-cpu"), tmp_path_factory.mktemp(family.maker)
+            )
         return made[family.name]
 
     return folder
@@ -56,7 +58,7 @@ def told(engine: Engine, image: str, weights: Path, script: str, *arguments: str
 def test_answers_are_those_of_the_published_way(
     family: Family, engine: Engine, image_of: Callable[[str], str], tiny: Callable[[Family], Path]
 ) -> None:
-    found = told(engine, image_of(family.image), tiny(family), "equal.py", family.name, "/out/tiny")
+    found = told(engine, image_of(f"{family.image}-cpu"), tiny(family), "equal.py", family.name, "/out/tiny")
     assert all(map(all, found["equal"].values())), found
     assert found["answers"] > 1, "the question and the image matter"
 
@@ -75,7 +77,7 @@ def test_weights_in_fewer_bits(
     tiny: Callable[[Family], Path],
 ) -> None:
     family = BY_NAME[name]
-    image = image_of(family.image)
+    image = image_of(f"{family.image}-cpu")
     found = told(engine, image, tiny(family), "quantised.py", name, "/out/tiny", storage, quantiser, *kept)
     assert found["converted"] > 0
     assert 0 < found["error"] < LOST[storage], found
