@@ -12,8 +12,8 @@ from orchestrator.plan.images import Image, images_of
 from orchestrator.ports import World
 from orchestrator.registry.spec import ENGINES, EngineName, ModelSpec
 
-#: seconds that an engine may take to be imported; a loaded machine has taken 30
-PATIENCE = 100
+#: seconds that an engine may take to be imported: vLLM 6 on an idle machine, and 45 on a busy one
+PATIENCE = 300
 
 
 def heard_before(world: World, specs: Sequence[ModelSpec]) -> tuple[Pair, ...]:

@@ -65,8 +65,8 @@ def test_the_truth_of_all_pairs(here: FakeWorld, do: Command) -> None:
         ("moondream2", "vllm"): "trap",
     }
     assert sorted(here.log) == sorted(
-        [f"script in {OFFICIAL} vllm 100"]
-        + [f"script in {ours(family)} transformers 100" for family in ("tf448", "tf451", "tf457", "tf5")]
+        [f"script in {OFFICIAL} vllm 300"]
+        + [f"script in {ours(family)} transformers 300" for family in ("tf448", "tf451", "tf457", "tf5")]
     )
 
 

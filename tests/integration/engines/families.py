@@ -69,8 +69,9 @@ class Family:
         return entry
 
     def on_both(self, folder: str, port: int) -> dict[str, Any]:
-        """The same on both engines; vLLM gets ``port``, and the flags that its entry has."""
+        """The same on both engines; vLLM gets ``port``, the flags that its entry has, and a cache for tiny shapes."""
         entry = self.registry_entry(folder)
+        entry["architecture"] |= {"layers": 2, "kv_heads": 4, "head_size": 32, "hidden_size": 128}
         served: dict[str, Any] = read_yaml(MODELS / f"{self.entry}.yaml")["engines"]["vllm"]
         served.pop("smallest", None)
         served |= {"port": port, "devices": ["cpu"], "dtype": "float32", "storages": ["16bit"], **self.engine}

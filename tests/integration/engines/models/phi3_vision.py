@@ -104,6 +104,8 @@ def make(folder: Path, seed: int, *, clip: int = 32) -> None:
         eos_token=END,
         pad_token=END,
         unk_token="<unk>",
+        # vLLM takes away the blanks that decoding puts behind marks, where the tokenizer names the mark here.
+        additional_special_tokens=["<|system|>", END_TURN, "<|user|>"],
         add_bos_token=True,
         padding_side="right",
         model_max_length=131072,
