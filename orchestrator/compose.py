@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from orchestrator import __version__, traits
 from orchestrator.errors import RequestError
-from orchestrator.observation import LABEL, SCHEMA
+from orchestrator.observation import LABEL, SCHEMA, SLEEP_MODE
 from orchestrator.plan.commands import KEY_VARIABLES, LOCAL_WEIGHTS, PORT, engine_command
 from orchestrator.plan.images import Image
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Desired
+from orchestrator.registry.fields import SLEEP_VARIABLE
 from orchestrator.registry.spec import Engine, ModelSpec, Vllm
 from orchestrator.secretfile import API_KEY, GROUP, HF_TOKEN, USER, Secret
 from orchestrator.templating import render
@@ -94,7 +95,7 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
         "container": placement.container,
         "image": placement.image.reference,
         "command": command,
-        "environment": sorted(_environment(engine, placement.device, token=token).items()),
+        "environment": sorted(_environment(engine, placement, token=token).items()),
         "published": f"{placement.address}:{placement.port}:{PORT}",
         "mounts": _mounts(spec, beside),
         "secrets": [secret.name for secret in secrets],
@@ -146,10 +147,11 @@ def _gate(placement: Placement) -> tuple[str, ...]:
     gpus = tuple(word for gpu in placement.gpus for word in ("--gpu", gpu))
     claim = ("--claim-mib", str(placement.claim.mib)) if placement.gpus else ()
     key = ("--secret", f"{KEY_VARIABLES[placement.engine]}={API_KEY.mount}") if placement.key else ()
-    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *key)
+    sleep = (SLEEP_MODE,) if placement.sleep_mode else ()
+    return ("run", "--name", placement.container, "--port", str(PORT), *gpus, *claim, *key, *sleep)
 
 
-def _environment(engine: Engine, device: str, *, token: bool) -> dict[str, str]:
+def _environment(engine: Engine, placement: Placement, *, token: bool) -> dict[str, str]:
     """Caches on the volumes, telemetry off, then the entry's own, which win."""
     return {
         "DO_NOT_TRACK": "1",
@@ -164,7 +166,8 @@ def _environment(engine: Engine, device: str, *, token: bool) -> dict[str, str]:
         **({"HF_TOKEN_PATH": HF_TOKEN.mount} if token else {}),
         **({"VLLM_CACHE_ROOT": "/cache/vllm", "VLLM_NO_USAGE_STATS": "1"} if isinstance(engine, Vllm) else {}),
         # by itself vLLM binds its threads to cores, and every container to the same ones
-        **({"VLLM_CPU_OMP_THREADS_BIND": "nobind"} if isinstance(engine, Vllm) and device == "cpu" else {}),
+        **({"VLLM_CPU_OMP_THREADS_BIND": "nobind"} if isinstance(engine, Vllm) and placement.device == "cpu" else {}),
+        **({SLEEP_VARIABLE: "1"} if placement.sleep_mode else {}),
         **engine.environment,
     }
 

@@ -15,12 +15,12 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container
 from orchestrator.plan.images import Image
 from orchestrator.plan.steps import Plan, Step
-from orchestrator.ports import Event, World
+from orchestrator.ports import Endpoint, Event, World
 
 #: seconds that an engine gets to stop before it is killed; a little more than the gate gives it
 GRACE = 30
-#: seconds between two looks at a start: a part of the time waited so far, so that a quick one is noticed quickly
-_SOONEST, _LATEST, _PART = 0.1, 0.5, 0.02
+#: Seconds between two looks at a start; or so many times as long as a look takes, so that many containers cost no more
+_PAUSE, _REST = 0.1, 4
 #: containers that are stopped or started at the same time
 _AT_ONCE = 8
 
@@ -35,13 +35,18 @@ class Work:
 
 
 def apply(work: Work, world: World) -> Iterator[Event]:
-    """Images, volumes, files, then one Compose call for everything new, and restarts. Raises what a step raises."""
+    """Images, volumes, files, what wakes, then one Compose call for everything new, and restarts.
+
+    What wakes comes before what starts, because an engine that starts on the same GPU measures the memory there. Raises
+    what a step raises.
+    """
     images = {d.image.reference: d.image for d in work.documents.values()}
     for step in work.plan.of("build", "pull"):
         yield from _image(step, images, world)
     yield from _volumes(work, world)
     world.workspace.write(work.plan.project, work.files)
     yield from _together(work.plan.of("remove"), world)
+    yield from _together(work.plan.of("wake"), world)
     yield from _compose(work, world)
     yield from _together(work.plan.of("start", "restart"), world)
 
@@ -54,8 +59,8 @@ def remove(plan: Plan, world: World) -> Iterator[Event]:
 
 
 def control(plan: Plan, world: World) -> Iterator[Event]:
-    """Stop, start and restart containers by id."""
-    yield from _together(plan.of("stop", "start", "restart"), world)
+    """Stop, start and restart containers by id, and put their engines to sleep or wake them."""
+    yield from _together(plan.of("stop", "start", "restart", "sleep", "wake"), world)
 
 
 def _image(step: Step, images: Mapping[str, Image], world: World) -> Iterator[Event]:
@@ -131,8 +136,23 @@ def _lifecycle(step: Step, world: World) -> None:
             world.actor.start(step.target)
         case "restart":
             world.actor.restart(step.target, GRACE)
+        case "sleep":
+            world.models.sleep(_engine(step, world))
+        case "wake":
+            world.models.wake(_engine(step, world))
         case _:
             raise ValueError(f"{step.kind} is not a step of one container")
+
+
+def _engine(step: Step, world: World) -> Endpoint:
+    """Where a container's engine takes orders, which needs no API key; only a port that is the container's is used."""
+    found = next((c for c in world.docker.observe().containers if c.id == step.target and c.published), None)
+    if found is None:
+        raise OrchestratorError(
+            f"{step.subject} is gone, or Docker no longer publishes its port",
+            hint="'orchestrator status' shows what runs",
+        )
+    return Endpoint(found.model, found.url)
 
 
 def follow(project: str, services: Sequence[str], world: World, timeout: float | None) -> Iterator[Event]:
@@ -141,17 +161,18 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
     seen: dict[str, tuple[str, str]] = {}
     waiting = set(services)
     while waiting:
+        looked = world.clock.now()
         now = {c.service: c for c in world.docker.observe().project(project)}
         elapsed = world.clock.now() - begun
         for service in sorted(waiting):
             yield from _change(service, now.get(service), seen, elapsed)
-        waiting = {s for s in waiting if (c := now.get(s)) is not None and not c.ready and not c.failed}
+        waiting = {s for s in waiting if (c := now.get(s)) is not None and not (c.ready or c.asleep or c.failed)}
         if waiting and timeout is not None and elapsed >= timeout:
             for service in sorted(waiting):
                 yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
             return
         if waiting:
-            world.clock.sleep(min(max(_SOONEST, _PART * elapsed), _LATEST))
+            world.clock.sleep(max(_PAUSE, _REST * (begun + elapsed - looked)))
 
 
 def _change(
@@ -167,6 +188,8 @@ def _change(
     elif container.failed:
         reason = (gate.reason if gate else "") or container.error or f"exit code {container.exit_code}"
         yield Event("failed", service, f"{container.phase}: {reason}", elapsed)
+    elif container.asleep:
+        yield Event("failed", service, "asleep: somebody put it to sleep meanwhile", elapsed)
     elif seen.get(service, ("", ""))[0] != words[0]:
         yield Event("phase", service, f"{words[0]}{f' ({words[1]})' if words[1] else ''}", elapsed)
     seen[service] = words

@@ -153,6 +153,15 @@ class ModelClient(Protocol):
     def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> str:
         """The answer's text; OrchestratorError with what the server said."""
 
+    def sleep(self, at: Endpoint) -> None:
+        """Let a vLLM finish what it is answering, move its weights to the host's memory and drop its KV cache.
+
+        Returns when that is done, at once where it was already. OrchestratorError with what the server said.
+        """
+
+    def wake(self, at: Endpoint) -> None:
+        """Bring it all back; returns when that is done. OrchestratorError also where its weights were dropped too."""
+
 
 class Clock(Protocol):
     """Time."""

@@ -15,6 +15,8 @@ COMPOSE_MINIMUM = (2, 20)
 VLLM_KV_CACHE_BYTES = (0, 11)
 #: ``--gpu-memory-utilization`` means this instance alone: since 0.9.2; before, memory of other processes counted in
 VLLM_PER_INSTANCE = (0, 9, 2)
+#: ``--enable-sleep-mode`` with all three of /sleep, /wake_up and /is_sleeping: in vLLM 0.8.0; 0.7.3 lacks the last
+VLLM_SLEEP_MODE = (0, 8)
 
 #: architectures that vLLM lists and serves by another model: HfMoondream (moondream2) by Moondream3, since 0.21.0
 VLLM_OTHER_MODELS = frozenset({"HfMoondream"})
@@ -57,3 +59,9 @@ def counts_neighbours(image: str) -> bool:
     """Whether the vLLM in this image counts the memory of other processes in its own share."""
     known = image_version(image)
     return bool(known) and known < VLLM_PER_INSTANCE
+
+
+def can_sleep(image: str) -> bool:
+    """Whether the vLLM in this image has sleep mode. An image without a version is taken as current."""
+    known = image_version(image)
+    return not known or at_least(known, VLLM_SLEEP_MODE)

@@ -19,7 +19,7 @@ from orchestrator.compose import FLEET_FILE, GATE_FOLDER
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Fingerprint, Listing, Measurement, Use
 from orchestrator.inventory import Gpu, Host
-from orchestrator.observation import LABEL, Container, Foreign, Observation, PortHolder
+from orchestrator.observation import ASLEEP, LABEL, Container, Foreign, Gate, Observation, PortHolder
 from orchestrator.observation import Image as LocalImage
 from orchestrator.plan.images import Image, built_image
 from orchestrator.ports import DockerVersion, Endpoint, Library, World
@@ -311,15 +311,36 @@ class FakeGpus:
 class FakeModels:
     """ModelClient: serves what the containers say, unless told otherwise.
 
-    ``asked`` is what it was asked, ``keys`` the API key of each request, "" for none.
+    ``asked`` is what it was asked, ``keys`` the API key of each request, "" for none. ``refuses`` says which order of
+    "sleep" and "wake" raises what, ``then`` what else happens with it; ``deaf``: it takes them and does nothing.
     """
 
     docker: FakeDocker
+    log: list[str] = field(default_factory=list)
     names: tuple[str, ...] | None = None
     answer: str = "PROBE7"
     fails: OrchestratorError | None = None
     asked: list[tuple[str, str, str, bytes | None, int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    refuses: dict[str, OrchestratorError] = field(default_factory=dict)
+    then: Callable[[str], None] = lambda _verb: None
+    deaf: bool = False
+
+    def sleep(self, at: Endpoint) -> None:
+        self._order("sleep", at, Gate(ASLEEP))
+
+    def wake(self, at: Endpoint) -> None:
+        self._order("wake", at, READY)
+
+    def _order(self, verb: str, at: Endpoint, gate: Gate) -> None:
+        assert not at.key, "an order goes to no guarded path"
+        (found,) = (c for c in self.docker.containers.values() if c.url == at.base)
+        self.log.append(f"{verb} {found.id}")
+        if verb in self.refuses:
+            raise self.refuses[verb]
+        if not self.deaf:
+            self.docker.containers[found.id] = replace(found, gate=gate)
+            self.then(verb)
 
     def served(self, at: Endpoint) -> tuple[str, ...]:
         self.keys.append(at.key)
@@ -459,7 +480,7 @@ class FakeWorld:
         self.compose = FakeCompose(self.docker, self.workspace, self.log)
         self.builder = FakeBuilder(self.docker, self.log)
         self.gpus = FakeGpus(tuple(gpus))
-        self.models = FakeModels(self.docker)
+        self.models = FakeModels(self.docker, self.log)
         self.clock = FakeClock()
         self.library: Library = library or FakeLibrary({model.name: model for model in models})
 

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from urllib.parse import quote
 from orchestrator.adapters.endpoint import docker_socket
 from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.observation import (
+    ASLEEP,
     IMAGE_SOURCE_LABEL,
     LABEL,
     SCHEMA,
@@ -40,10 +42,18 @@ _NOT_FOUND = 404
 
 
 class SocketReader:
-    """The Docker Engine behind a local socket. ``listeners`` tells who else listens on TCP ports of this host."""
+    """The Docker Engine behind a local socket.
 
-    def __init__(self, listeners: Callable[[], Mapping[int, str]] = dict) -> None:
+    ``listeners`` tells who else listens on TCP ports of this host; ``sleeps`` whether the engine on a port sleeps.
+    """
+
+    def __init__(
+        self,
+        listeners: Callable[[], Mapping[int, str]] = dict,
+        sleeps: Callable[[str, int], bool | None] = lambda _host, _port: None,
+    ) -> None:
         self._listeners = listeners
+        self._sleeps = sleeps
 
     def version(self) -> DockerVersion:
         """Version of the engine; EnvironmentProblem when none answers."""
@@ -66,7 +76,7 @@ class SocketReader:
         heard = self._listeners() if listeners else {}
         others = [PortHolder(port, who) for port, who in heard.items() if port not in held]
         return Observation(
-            containers=tuple(_container(item, detail) for item, detail in details if detail is not None),
+            containers=tuple(self._now(_container(item, detail)) for item, detail in details if detail is not None),
             foreign=tuple(_foreign(c) for c in listed if c["Id"] not in known),
             ports=(*held.values(), *others),
             images={ref: image for ref in images if (image := self._image(ref)) is not None},
@@ -102,6 +112,15 @@ class SocketReader:
         except OSError:
             return folder, None
         return folder, disk.f_bavail * disk.f_frsize
+
+    def _now(self, container: Container) -> Container:
+        """The container, asleep or ready by its engine's own word: that of the last health check may be old."""
+        if not (container.can_sleep and container.published and (container.ready or container.asleep)):
+            return container
+        asleep = self._sleeps(container.host, container.port)
+        if asleep is None or asleep == container.asleep:
+            return container
+        return replace(container, gate=Gate(ASLEEP if asleep else "ready"))
 
     def _image(self, reference: str) -> Image | None:
         found = self._get(f"/images/{quote(reference, safe='')}/json", missing=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import requests
 
@@ -65,6 +66,50 @@ class HttpModels:
         except (ValueError, KeyError, TypeError, IndexError):
             said = answer.text[:500] or "an empty body"
         raise OrchestratorError(f"{at.model} refused ({answer.status_code}): {said}", where=at.base)
+
+    def sleep(self, at: Endpoint) -> None:
+        """Sleep mode's level 1. vLLM takes it again and again, and each call returns when the engine sleeps."""
+        # "wait": by itself vLLM would cut off the answers that it is writing.
+        _order(at, "/sleep?level=1&mode=wait")
+
+    def wake(self, at: Endpoint) -> None:
+        """Level 2, which is only reached by hand, drops the weights: vLLM would wake and answer from empty memory."""
+        if _is_empty(at):
+            raise OrchestratorError(
+                f"{at.model} was put to sleep without keeping its weights (level 2), by hand",
+                where=at.base,
+                hint=f"'orchestrator restart {at.model}' loads them again",
+            )
+        _order(at, "/wake_up")
+
+
+def _order(at: Endpoint, path: str) -> None:
+    try:
+        answer = _send("POST", at, path, _PATIENT)
+    except requests.RequestException as error:
+        raise OrchestratorError(
+            f"{at.model} did not answer POST {path}: {error}",
+            where=at.base,
+            hint="run it again: what was begun goes on; 'orchestrator logs' shows what the engine said",
+        ) from error
+    if answer.status_code != requests.codes.ok:
+        said = answer.text[:500] or "an empty body"
+        raise OrchestratorError(
+            f"{at.model} refused POST {path} ({answer.status_code}): {said}",
+            where=at.base,
+            hint=f"'orchestrator logs {at.model}' shows what the engine said",
+        )
+
+
+def _is_empty(at: Endpoint) -> bool:
+    """Whether it sleeps at level 2, by vLLM's metric of 0.33.0; an older one may not tell."""
+    try:
+        said = _send("GET", at, "/metrics", _QUICK).text
+    except requests.RequestException:
+        return False
+    return (
+        re.search(r'^vllm:engine_sleep_state\{[^}]*sleep_state="discard_all"[^}]*\} 1(\.0)?$', said, re.M) is not None
+    )
 
 
 def _send(method: str, at: Endpoint, path: str, timeout: float, body: object = None) -> requests.Response:

@@ -57,6 +57,8 @@ def ask(world: World, project: str, name: str, prompt: str, image: bytes | None,
     """The answer of a running model."""
     chosen = containers(world, project, [name])
     container = next((c for c in chosen if c.ready), None)
+    if container is None and any(c.asleep for c in chosen):
+        raise OrchestratorError(f"{name} is asleep", hint=f"'orchestrator wake {name}' wakes it in seconds")
     if container is None:
         raise OrchestratorError(
             f"{name} is not ready: {chosen[0].phase}",

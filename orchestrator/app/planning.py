@@ -19,8 +19,8 @@ from orchestrator.compose import (
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
-from orchestrator.inventory import Host
-from orchestrator.observation import Observation
+from orchestrator.inventory import Gpu, Host
+from orchestrator.observation import Container, Observation
 from orchestrator.plan.images import images_of, in_question
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
@@ -101,14 +101,17 @@ def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: 
     observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES], listeners=True)
     asked = in_question(specs, request, observation)
     observation = replace(observation, unreachable=frozenset(i for i in asked if not world.docker.reachable(i)))
-    if not any(gpu.processes for gpu in host.gpus):
-        return observation
-    ours = {c.id for c in observation.containers}
+    return replace(observation, others=MappingProxyType(held_by_others(world, host.gpus, observation.containers)))
+
+
+def held_by_others(world: World, gpus: Sequence[Gpu], ours: Sequence[Container]) -> dict[str, int]:
+    """Bytes of each GPU that processes in none of these containers hold."""
     others: dict[str, int] = {}
-    for use in world.gpus.uses(host.gpus, ours):
-        if use.container_id not in ours:
+    known = {c.id for c in ours}
+    for use in world.gpus.uses(gpus, known) if any(gpu.processes for gpu in gpus) else ():
+        if use.container_id not in known:
             others[use.gpu] = others.get(use.gpu, 0) + (use.bytes or 0)
-    return replace(observation, others=MappingProxyType(others))
+    return others
 
 
 def rendered(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from orchestrator.app.asking import asked
 from orchestrator.app.measuring import measure
 from orchestrator.app.planning import Decided, decide, select, this_host, versions
-from orchestrator.app.status import containers, endpoint
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
 from orchestrator.executor import apply, follow
 from orchestrator.plan.assignment import Improve
@@ -18,8 +18,7 @@ from orchestrator.plan.packing import Bin, Item, Packing, Strategy
 from orchestrator.plan.placement import Known
 from orchestrator.plan.request import Request
 from orchestrator.plan.steps import DESTRUCTIVE, Step
-from orchestrator.ports import LOCK_PATIENCE, Event, ModelClient, World
-from orchestrator.registry.spec import ModelSpec
+from orchestrator.ports import LOCK_PATIENCE, Event, World
 from orchestrator.secretfile import API_KEY, check
 
 
@@ -140,33 +139,15 @@ def _until_answered(world: World, decided: Decided, options: Options, screen: Sc
     specs = {spec.name: spec for spec in decided.specs}
     failed: list[str] = []
     client = world.models  # imported while they start, so that nobody waits for it once they are ready
-    for event in follow(decided.plan.project, tuple(models), world, options.timeout):
+    awake = [step.subject for step in decided.plan.of("wake")]
+    following = follow(decided.plan.project, tuple(s for s in models if s not in awake), world, options.timeout)
+    for event in chain((Event("ready", service) for service in awake), following):
         final = event
         if event.kind == "ready":
-            final = _asked(world, client, decided.plan.project, event, specs[models[event.subject]])
+            final = asked(world, client, decided.plan.project, event, specs[models[event.subject]])
         screen.event(final)
         if final.kind == "failed":
             failed.append(final.subject)
     started = {step.subject for step in decided.plan.of("create", "replace", "start", "restart")}
     measure(world, sorted(started - set(failed)), decided.plan.project, specs)
     return tuple(failed)
-
-
-def _asked(world: World, client: ModelClient, project: str, ready: Event, spec: ModelSpec) -> Event:
-    """Ready means answered: the served name is right, and a known image is asked about."""
-    begun = world.clock.now()
-
-    def failed(why: str) -> Event:
-        return replace(ready, kind="failed", text=why)
-
-    try:
-        at = endpoint(world, containers(world, project, [ready.subject])[0])
-        served = client.served(at)
-        if spec.name not in served:
-            return failed(f"it serves {', '.join(served) or 'nothing'} instead of {spec.name}")
-        answer = client.ask(at, spec.probe.prompt, world.library.probe_image(), spec.probe.max_tokens)
-    except OrchestratorError as error:
-        return failed(f"it does not answer: {error.what}")
-    if spec.probe.expect is not None and not re.search(spec.probe.expect, answer):
-        return failed(f"it answers {answer!r}, expected {spec.probe.expect!r}")
-    return replace(ready, text="answered", seconds=ready.seconds + world.clock.now() - begun)

@@ -31,8 +31,9 @@ class RealWorld:
         """The bare socket."""
         from orchestrator.adapters.docker_socket import SocketReader
         from orchestrator.adapters.listeners import listeners
+        from orchestrator.adapters.sleepers import sleeps
 
-        return SocketReader(listeners)
+        return SocketReader(listeners, sleeps)
 
     @cached_property
     def actor(self) -> DockerActor:

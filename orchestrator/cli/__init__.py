@@ -31,6 +31,8 @@ _VERBS = {
     "restart": "Restart models.",
     "stop": "Stop models; their containers stay.",
     "start": "Start stopped models.",
+    "sleep": "Free the GPU of vLLM models for a while.",
+    "wake": "Wake models that sleep.",
     "down": "Remove models' containers; weights stay.",
     "doctor": "Check this machine, and say what to do.",
     "image": "List and build our images.",

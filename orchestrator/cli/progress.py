@@ -19,6 +19,8 @@ _PAST = {
     "start": "started",
     "stop": "stopped",
     "remove": "removed",
+    "sleep": "asleep",
+    "wake": "awake",
 }
 #: seconds between two lines of a build or a pull in a pipe
 _EVERY = 10.0

@@ -33,6 +33,7 @@ class Options:
     gpus: tuple[str, ...] = ()
     claim_mib: int = 0
     secrets: tuple[tuple[str, Path], ...] = ()
+    sleep_mode: bool = False
     policy: core.Policy = _DEFAULT_POLICY
     grace_s: float = 25.0
     poll_s: float = 0.25
@@ -48,7 +49,7 @@ class Supervisor:
     def __init__(self, options: Options, wake: Wake) -> None:
         self._options = options
         self._wake = wake
-        self._file = StateFile(options.state, options.port)
+        self._file = StateFile(options.state, options.port, sleep_mode=options.sleep_mode)
         self._record = RecordFile(options.locks / core.record_name(options.name))
         self._locks = GpuLocks(options.locks, options.gpus, options.name, options.host)
         self._argv = core.digest(options.argv)

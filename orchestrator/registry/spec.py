@@ -226,9 +226,16 @@ class Vllm(Engine):
         description="parts that are counted in 16 bit with fp8. Which of them vLLM converts was not verified",
     )
 
+    sleep_mode: bool = Field(
+        default=False,
+        description="whether 'orchestrator sleep' may free its GPU; opens vLLM's development endpoints on its port",
+    )
+
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
         refuse((*derived_flags(self.flags, DERIVED_VLLM), *internal_variables(self.environment)))
+        if self.sleep_mode and not traits.can_sleep(self.image):
+            refuse([(("sleep_mode",), f"needs vLLM {'.'.join(map(str, traits.VLLM_SLEEP_MODE))} or newer")])
         return self
 
 

@@ -39,6 +39,8 @@ def remark(container: Container) -> str:
     """Why it is in this state, if there is something to say."""
     if container.ready:
         return ""
+    if container.asleep:
+        return f"'orchestrator wake {container.model}' wakes it"
     gate = container.gate
     said = (gate.reason or gate.detail) if gate else ""
     if container.phase == "dead":

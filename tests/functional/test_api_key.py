@@ -43,7 +43,7 @@ def test_up_beyond_loopback_sends_the_key_that_is_in_the_file(here: FakeWorld, d
     assert "note: demo-transformers: callers need the API key" in said.out
     assert here.models.keys == [KEY, KEY]
     assert here.models.asked[0][0] == "http://127.0.0.1:24000", "every address of the host: loopback is one of them"
-    written = json.dumps([here.workspace.files, said.out, said.err, here.log])
+    written = repr([here.workspace.files, said.out, said.err, here.log])
     assert KEY not in written
     assert "--require-api-key" in here.docker.of(DEMO).command
 

@@ -233,6 +233,55 @@ def test_a_state_folder_that_can_not_be_made(machine: Machine, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("words", "said", "published", "engine_says", "phase", "asked"),
+    [
+        (["--sleep-mode", "--"], "ready", True, True, "asleep", True),
+        (["--sleep-mode", "--"], "asleep", True, False, "ready", True),
+        (["--sleep-mode", "--"], "asleep", True, True, "asleep", True),
+        (["--sleep-mode", "--"], "asleep", True, None, "asleep", True),
+        (["--sleep-mode", "--"], "ready", True, None, "ready", True),
+        (["--sleep-mode", "--"], "starting", True, True, "starting", False),
+        (["--sleep-mode", "--"], "ready", False, True, "ready", False),
+        (["--", "--sleep-mode"], "ready", True, True, "ready", False),
+    ],
+)
+def test_whether_an_engine_sleeps_is_its_own_word(
+    machine: Machine,
+    words: list[str],
+    said: str,
+    published: bool,
+    engine_says: bool | None,
+    phase: str,
+    asked: bool,
+) -> None:
+    """That of the last health check may be seconds old. Only one that can sleep is asked, at a port that is its own."""
+    labels = {f"{LABEL}{key}": value for key, value in {"schema": "1", "address": "127.0.0.1", "port": "24000"}.items()}
+    line = json.dumps({"phase": said, "reason": "", "detail": "", "restarts": 0})
+    log = [{"Start": "2026-01-01T00:00:01Z", "Output": line}]
+    healthy = "healthy" if said != "starting" else "starting"
+    detail = {
+        "State": {"Status": "running", "Health": {"Status": healthy, "Log": log}, "StartedAt": "2026-01-01T00:00:00Z"},
+        "Config": {"Image": "an-image:1", "Cmd": ["run", *words]},
+        "Image": "sha256:1",
+    }
+    ports = [{"IP": "127.0.0.1", "PrivatePort": 8000, "PublicPort": 24000, "Type": "tcp"}] if published else []
+    replies = {
+        "/containers/json?all=1": [{"Id": "c1", "Names": ["/a"], "Labels": labels, "Ports": ports}],
+        "/containers/c1/json": detail,
+    }
+    questions: list[tuple[str, int]] = []
+
+    def sleeps(host: str, port: int) -> bool | None:
+        questions.append((host, port))
+        return engine_says
+
+    with engine(machine.socket, replies):
+        (found,) = SocketReader(sleeps=sleeps).observe().containers
+    assert found.phase == phase
+    assert questions == ([("127.0.0.1", 24000)] if asked else [])
+
+
+@pytest.mark.parametrize(
     ("ports", "published"),
     [
         ([{"IP": "10.0.0.1", "PrivatePort": 8000, "PublicPort": 24000, "Type": "tcp"}], True),

@@ -189,7 +189,10 @@ def test_recommend_without_a_gpu(here: FakeWorld, do: Command) -> None:
     said = do("recommend")
     assert said.code == 0
     assert "(no GPU)" in said.out
-    assert [line.split()[:3] for line in said.out.splitlines()[2:-1]] == [["*", "demo", "transformers"]]
+    assert [line.split()[:3] for line in said.out.splitlines()[2:-1]] == [
+        ["demo", "vllm", "CPU"],
+        ["*", "demo", "transformers"],
+    ]
 
 
 def test_the_report_s_rule_by_size(do: Command) -> None:
@@ -294,7 +297,6 @@ def test_render_of_one_model_leaves_the_others(do: Command, tmp_path: Path) -> N
 def test_render_leaves_out_what_can_not_run(do: Command, tmp_path: Path) -> None:
     said = rendered(do, tmp_path, "--mode", "vllm")
     assert said.code == 0
-    assert "left out: demo has no vllm entry in the registry" in said.err
     assert "left out: got-ocr2 can't run on vllm" in said.err
 
 
@@ -556,6 +558,7 @@ def test_images(here: FakeWorld, do: Command) -> None:
         ["tf448-cuda", "missing"],
         ["tf5-cpu", "missing"],
         ["tf5-cuda", "missing"],
+        ["vllm-cpu", "missing"],
     ]
     for family in ("tf5", "tf448"):
         assert do("image", "build", f"{family}-cpu").code == 0
@@ -568,7 +571,10 @@ def test_images(here: FakeWorld, do: Command) -> None:
     ("arguments", "words"),
     [
         (["image", "build"], ["Missing argument 'NAME'"]),
-        (["image", "build", "tf9"], ["there is no image 'tf9'", "known: tf448-cpu, tf448-cuda, tf5-cpu, tf5-cuda"]),
+        (
+            ["image", "build", "tf9"],
+            ["there is no image 'tf9'", "known: tf448-cpu, tf448-cuda, tf5-cpu, tf5-cuda, vllm-cpu"],
+        ),
     ],
 )
 def test_image_refuses(here: FakeWorld, do: Command, arguments: list[str], words: list[str]) -> None:

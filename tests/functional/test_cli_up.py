@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator import traits
 from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
 from orchestrator.observation import Foreign, Gate, PortHolder
+from orchestrator.plan.images import VLLM_CPU, built_image
 from orchestrator.ports import DockerVersion
 from tests.builders import READY, gpu
 from tests.fakes import FakeWorld, parse
 from tests.functional.cli import Command, Said, command, world
 
 DEMO = "demo-transformers"
+OFFICIAL, OURS = traits.VLLM_CPU_IMAGE, built_image(VLLM_CPU).reference
 
 
 @pytest.fixture
@@ -152,7 +156,6 @@ def test_a_changed_image_replaces(here: FakeWorld, do: Command) -> None:
         (["up", "demo", "--port", "many"], ["'many' is not a valid integer", "up --help"]),
         (["up", "demo", "qwen2-vl-2b", "--port", "25000"], ["--port is for one model, and 2 were named"]),
         (["up", "demo", "--gpu", "0"], ["there is no GPU '0'", "NVML: no driver"]),
-        (["up", "demo", "--mode", "vllm"], ["demo has no vllm entry"]),
         (["up", "demo", "--mode", "llama"], ["'llama' is not one of 'auto', 'vllm', 'transformers'"]),
         (["up", "demo", "--inventory", "nowhere.yaml"], ["can't read the file", "nowhere.yaml"]),
         (["up", "demo", "--timeout", "-1"], ["-1"]),
@@ -308,9 +311,64 @@ def own_entry(tmp_path: Path, before: str, after: str, *, builtin: bool = True, 
     """A folder with the demo's entry, changed in one place; without builtin it comes from a repository."""
     text = (Path(__file__).parents[2] / "orchestrator/registry/models/demo.yaml").read_text(encoding="utf-8")
     assert before in text
-    text = text.replace(before, after).replace("port: 24000", f"port: {port}")
+    text = (
+        text.replace(before, after).replace("port: 24000", f"port: {port}").replace("port: 24050", f"port: {port + 50}")
+    )
     if not builtin:
         text = text.replace("  builtin: demo\n", "  repository: owner/demo\n")
     name = text.partition("\nname: ")[2].partition("\n")[0]
     (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
     return tmp_path
+
+
+def test_vllm_on_the_cpu_gets_the_official_image_where_it_can_be_had(here: FakeWorld, do: Command) -> None:
+    said = do("up", "demo", "--mode", "vllm")
+    assert said.code == 0
+    assert here.docker.asked_for == [OFFICIAL]
+    assert f"pull {OFFICIAL}" in here.log
+    assert "third party" not in said.out
+    assert here.docker.of("demo-vllm").image == OFFICIAL
+
+
+def test_vllm_on_the_cpu_gets_ours_where_the_official_image_can_not_be_had(here: FakeWorld, do: Command) -> None:
+    here.docker.registry = False
+    said = do("up", "demo", "--mode", "vllm")
+    assert said.code == 0
+    assert f"build {OURS}" in here.log
+    assert "warning: demo: vLLM 0.32.0 for the CPU comes from a third party's wheels, for trial and tests" in said.out
+    assert "the founding report" not in said.out, "it does not know the model"
+
+    here.docker.registry = True
+    again = do("up", "demo", "--mode", "vllm")
+    assert "keep  demo-vllm  nothing changed" in again.out
+    assert here.docker.asked_for == [OFFICIAL], "what runs stays, so nobody needs to be asked"
+
+
+def test_weights_that_come_with_orchestrator_are_mounted_into_vllm(here: FakeWorld, do: Command) -> None:
+    do("up", "demo", "--mode", "vllm")
+    files = here.workspace.files["orchestrator"]
+    weights = Path(__file__).parents[2] / "orchestrator" / "server" / "builtin" / "demo"
+    assert {name: data for name, data in files.items() if name.startswith("builtin/")} == {
+        f"builtin/demo/{path.name}": path.read_bytes() for path in weights.iterdir()
+    }
+    served = parse(files["demo-vllm.yaml"])["services"]["demo-vllm"]
+    assert [(v["source"], v["target"], v.get("read_only")) for v in served["volumes"][3:]] == [
+        ("./builtin/demo", "/weights/local", True),
+        ("./gate", "/opt/orchestrator/gate", True),
+    ]
+    assert served["environment"]["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+    assert served["shm_size"] == str(256 << 20)
+    start = served["command"][served["command"].index("--") + 1 :]
+    assert start[:3] == ["vllm", "serve", "/weights/local"]
+    words = dict(pairwise(start))
+    assert words["--dtype"] == "float32"
+    assert words["--kv-cache-memory-bytes"] == str(2 * 4 * 2 * 32 * 4 * (8 * 2048 + 128))
+    assert words["--mm-processor-kwargs"] == '{"max_pixels":12544}'
+    assert "--enforce-eager" in start
+    assert "--gpu-memory-utilization" not in start
+
+
+def test_the_demo_s_engine_is_transformers_unless_asked(here: FakeWorld, do: Command) -> None:
+    do("up", "demo")
+    assert here.docker.asked_for == []
+    assert [c.service for c in here.docker.containers.values()] == [DEMO]

@@ -130,6 +130,7 @@ class Cli:
         entry = read_yaml(DEMO)
         entry.update(name=name, title=f"Stub {name}")
         del entry["probe"]["expect"]  # the stub reads no picture
+        del entry["engines"]["vllm"]
         entry["parameters"]["total"] += parameters
         entry["parameters"]["modules"][-1]["count"] += parameters
         entry["engines"]["transformers"].update(
@@ -205,5 +206,5 @@ def answers(port: int) -> bool:
 
 def steps(text: str) -> dict[str, str]:
     """Kind by subject, of a printed plan."""
-    kinds = "pull|build|volume|create|replace|restart|start|keep|stop|remove"
+    kinds = "pull|build|volume|create|replace|restart|start|keep|stop|remove|sleep|wake"
     return {found[2]: found[1] for found in re.finditer(rf"^  ({kinds}) +(\S+)", text, re.MULTILINE)}

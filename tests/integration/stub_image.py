@@ -50,6 +50,7 @@ def _context(environment: Mapping[str, str]) -> io.BytesIO:
     with tarfile.open(fileobj=packed, mode="w") as archive:
         _add(archive, "Dockerfile", dockerfile.encode())
         _add(archive, "nvidia-smi", (STUB / "nvidia_smi.py").read_bytes())
+        _add(archive, "vllm", (STUB / "vllm.sh").read_bytes())
         for folder, name in ((GATE, "gate"), (STUB / "server", "server")):
             for path in sorted(folder.rglob("*.py")):
                 _add(archive, f"{name}/{path.relative_to(folder)}", path.read_bytes())

@@ -69,12 +69,15 @@ for marker in markers:
 server = socket.create_server(("127.0.0.1", port))
 while True:
     link, _ = server.accept()
-    link.recv(4096)
+    path = link.recv(4096).split()[1].decode()
+    name, status, body = ("status", "200", "") if path == "/health" else ("sleeping", "404", "no such path")
     try:
-        status = open(os.path.join(folder, "status")).read()
+        told = open(os.path.join(folder, name)).read()
+        status, body = (told, "") if name == "status" else ("200", told)
     except FileNotFoundError:
-        status = "200"
-    link.sendall(f"HTTP/1.1 {status} x\\r\\nContent-Length: 0\\r\\n\\r\\n".encode())
+        pass
+    note("asked", path)
+    link.sendall(f"HTTP/1.1 {status} x\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode())
     link.close()
 """
 
@@ -507,6 +510,58 @@ def test_health_in_every_phase(host: Host) -> None:
     gate.wait_for("parked")
     told, code = gate.health()
     assert (told["phase"], told["exit_code"], code) == ("parked", 137, 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "phase"),
+    [
+        ('{"is_sleeping":true}', "asleep"),
+        ('{"is_sleeping": true}', "asleep"),
+        ('{"is_sleeping":false}', "ready"),
+        ('{"is_sleeping":"yes"}', "ready"),
+        ('["is_sleeping"]', "ready"),
+        ("}", "ready"),
+        (None, "ready"),
+    ],
+)
+def test_an_engine_that_sleeps_is_healthy(host: Host, said: str | None, phase: str) -> None:
+    """Whoever put it to sleep; what can't be read, or is not there, is no sleep."""
+    gate = host.gate("m", "--sleep-mode")
+    gate.wait_for("ready")
+    if said is not None:
+        (host.folder / "sleeping").write_text(said)
+    told, code = gate.health()
+    assert (told["phase"], told["detail"], code) == (phase, "", 0)
+    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code"]
+    assert "/is_sleeping" in host.lines("asked")
+    (host.folder / "status").write_text("503")
+    assert (gate.health()[0]["phase"], gate.health()[1]) == ("unresponsive", 1)
+
+
+def test_without_sleep_mode_nothing_is_asked_about_it(host: Host) -> None:
+    (host.folder / "sleeping").write_text('{"is_sleeping":true}')
+    gate = host.gate("m")
+    gate.wait_for("ready")
+    assert (gate.health()[0]["phase"], gate.health()[1]) == ("ready", 0)
+    assert set(host.lines("asked")) == {"/health"}
+
+
+def test_an_engine_that_ends_asleep_waits_for_its_memory_again(host: Host) -> None:
+    """Others may have taken it meanwhile."""
+    host.free_memory(8000)
+    gate = host.gate("m", "--gpu", "GPU-a", "--claim-mib", "5300", "--sleep-mode", "--pause", "0.05")
+    gate.wait_for("ready")
+    (host.folder / "sleeping").write_text('{"is_sleeping":true}')
+    assert gate.health()[0]["phase"] == "asleep"
+    host.free_memory(3000)
+    os.kill(int(host.lines("pids")[-1]), signal.SIGKILL)
+    gate.wait_for("waiting-memory")
+    told, code = gate.health()
+    assert (told["phase"], code) == ("waiting-memory", 1)
+    assert str(told["detail"]).startswith("GPU-a: 3000 of 8000 MiB free, 5300 claimed")
+    (host.folder / "sleeping").unlink()
+    host.free_memory(8000)
+    gate.wait_for("ready")
 
 
 def test_health_before_there_is_a_state(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_whole_service_on_a_gpu() -> None:
     assert found["cap_drop"] == ["ALL"]
     assert found["restart"] == "unless-stopped"
     check = found["healthcheck"]["test"]
-    assert (check[:2], check[-2:]) == (["CMD", "python3"], ["/opt/orchestrator/gate", "health"])
+    assert (check[:2], check[-2:]) == (["CMD", "python3"], ["--wait", "4"])
     labels = found["labels"]
     assert labels[f"{LABEL}gpus"] == "GPU-a"
     assert labels[f"{LABEL}claim"] == str(5 << 30)

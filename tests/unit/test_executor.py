@@ -194,6 +194,7 @@ def test_a_gate_that_has_not_spoken_yet(world: FakeWorld) -> None:
         ({"gate": Gate("parked", "out of memory"), "health": "unhealthy"}, "parked: out of memory"),
         ({"state": "exited", "gate": None, "health": "", "exit_code": 3}, "dead: exit code 3"),
         ({"state": "created", "gate": None, "health": "", "error": "no such device"}, "created: no such device"),
+        ({"gate": Gate("asleep"), "health": "healthy"}, "asleep: somebody put it to sleep meanwhile"),
     ],
 )
 def test_what_can_not_heal_ends_the_wait(world: FakeWorld, changes: dict[str, Any], text: str) -> None:

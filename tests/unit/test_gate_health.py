@@ -21,6 +21,11 @@ def test_ready_and_answering_is_the_only_success() -> None:
     assert list(shown) == SHOWN
 
 
+def test_asleep_is_well() -> None:
+    shown, code = health.judge(state("ready"), 163.0, 200, asleep=True)
+    assert (list(shown), shown["phase"], code) == (SHOWN, "asleep", 0)
+
+
 @pytest.mark.parametrize(("status", "told"), [(503, "GET /health gave 503"), (0, "GET /health: no answer within 3 s")])
 def test_a_ready_engine_that_does_not_answer_is_unresponsive(status: int, told: str) -> None:
     shown, code = health.judge(state("ready"), 163.0, status)
@@ -73,6 +78,9 @@ def test_the_contract_is_understood() -> None:
     assert (str(options.locks), str(options.state)) == ("/locks", "/run/orchestrator/gate.json")
     assert options.policy == Policy()
     assert (options.grace_s, options.poll_s) == (25.0, 0.25)
+    assert not options.sleep_mode
+    assert command.parse([*RUN, "--sleep-mode", "--", "x"], "h").sleep_mode
+    assert not command.parse([*RUN, "--", "x", "--sleep-mode"], "h").sleep_mode
 
 
 def test_an_engine_may_have_a_double_dash_of_its_own() -> None:

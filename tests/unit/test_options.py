@@ -73,7 +73,7 @@ def test_a_report_that_does_not_know_the_model_is_not_quoted() -> None:
 
 
 def test_on_the_cpu_vllm_has_no_graphs_and_is_told_the_size_of_its_cache() -> None:
-    """In blocks of 128 tokens, one of which it keeps empty: 2 (keys, values) x 2 layers x 2 heads x 32, two bytes each."""
+    """In blocks of 128 tokens, one of which it keeps empty: keys and values, 2 layers, 2 heads of 32, 2 bytes each."""
     entry = spec(vllm={"devices": ["cpu"], "max_num_seqs": 4, "max_model_len": 1000})
     (found,) = options(entry, Request(("phi",), mode="vllm"), host())
     assert (found.device, found.profile.graphs, found.best.graphs) == ("cpu", False, False)

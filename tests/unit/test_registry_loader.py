@@ -84,7 +84,8 @@ HF_PROBLEM = (
 )
 VLLM_KEYS = (
     "report, possible, known, problems, evidence, port, devices, dtype, max_model_len, max_num_seqs, storages, "
-    "keep_16bit, smallest, flags, environment, shm_mib, image, tensor_parallel"
+    "keep_16bit, smallest, flags, environment, shm_mib, image, cpu_image, tensor_parallel, "
+    "sleep_mode"
 )
 
 
@@ -171,6 +172,14 @@ def test_a_length_beyond_the_context_is_told_beside_other_mistakes() -> None:
         ("flags: {api-key: x}", "flags.api-key: is not for flags: it follows from the API key's file"),
         ("flags: {A: 4}", "flags.A: is not a name of a flag: lower-case words joined by '-'"),
         ("environment: {VLLM_PORT: '1'}", "environment.VLLM_PORT: is used by vLLM internally"),
+        (
+            "environment: {VLLM_SERVER_DEV_MODE: '1'}",
+            "environment.VLLM_SERVER_DEV_MODE: is not for environment: it follows from sleep_mode",
+        ),
+        (
+            "flags: {enable-sleep-mode: true}",
+            "flags.enable-sleep-mode: is not for flags: it follows from sleep_mode",
+        ),
         ("environment: {A: 1}", "environment.A: must be text, got 1; put it in quotes"),
         ("quantisation: int8", f"quantisation: is not a known key; known here: {VLLM_KEYS}"),
         ("devices: [gpu, tpu]", "devices.1: must be 'gpu' or 'cpu', got text 'tpu'"),

@@ -1,5 +1,7 @@
 """Stands in for orchestrator/server: the same command line and endpoints, standard library only, no model.
 
+After `serve` it stands in for vLLM: of its options it knows those it needs, and in development mode it can sleep.
+
 While it "loads" it holds one marker file per GPU of NVIDIA_VISIBLE_DEVICES (or STUB_GPU) on a shared
 volume. A loader that meets the marker of another live one writes the fact to violations/ beside it and
 exits 1. Markers are made with O_EXCL and kept alive by their modification time, not by flock: the gate's
@@ -26,6 +28,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from server.sleeping import Sleeper
+
 # A marker is touched every BEAT_S; one that is older than DEAD_S belongs to a loader that died.
 BEAT_S = 0.1
 DEAD_S = 2.0
@@ -50,6 +54,16 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--require-api-key", action="store_true")
     parser.add_argument("--stop", action="append", default=[])
     return parser.parse_args(argv)
+
+
+def parse_vllm(argv: list[str]) -> argparse.Namespace:
+    """The command line of vLLM, as far as it matters here."""
+    parser = argparse.ArgumentParser(prog="vllm serve", allow_abbrev=False)
+    parser.add_argument("--served-model-name", dest="served_name", required=True)
+    parser.add_argument("--host", default="0.0.0.0")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.set_defaults(require_api_key=False)
+    return parser.parse_known_args(argv)[0]
 
 
 def shared_folder() -> Path | None:
@@ -129,6 +143,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     served_name = ""
     key = ""
+    sleeper: Sleeper | None = None
 
     def parse_request(self) -> bool:
         """Refuses what has not the key, after the base class has read the headers."""
@@ -140,8 +155,8 @@ class Handler(BaseHTTPRequestHandler):
         self.refuse(401, "an API key is needed")
         return False
 
-    def reply(self, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
+    def reply(self, status: int, body: dict[str, Any] | str) -> None:
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -152,7 +167,9 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(status, {"error": {"message": message, "type": "invalid_request_error", "code": None}})
 
     def do_GET(self) -> None:
-        if self.path == "/health":
+        if self.sleeper and (said := self.sleeper.get(self.path)) is not None:
+            self.reply(200, said)
+        elif self.path == "/health":
             self.reply(200, {"status": "ok"})
         elif self.path == "/v1/models":
             models = [{"id": self.served_name, "object": "model", "owned_by": "stub"}]
@@ -161,6 +178,11 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(404, f"no such path: {self.path}")
 
     def do_POST(self) -> None:
+        if self.sleeper and (said := self.sleeper.post(self.path)) is not None:
+            self.reply(200, said)
+            return
+        if self.sleeper:
+            self.sleeper.wait_awake()
         try:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path != "/v1/chat/completions" or body["model"] != self.served_name:
@@ -178,8 +200,10 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     """Load, then serve until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    arguments = parse(sys.argv[1:])
-    Handler.key = os.environ.pop("ORCHESTRATOR_API_KEY", "")
+    vllm = sys.argv[1] == "serve"
+    arguments = parse_vllm(sys.argv[2:]) if vllm else parse(sys.argv[1:])
+    Handler.key = os.environ.pop("VLLM_API_KEY" if vllm else "ORCHESTRATOR_API_KEY", "")
+    Handler.sleeper = Sleeper() if os.environ.get("VLLM_SERVER_DEV_MODE") == "1" else None
     if arguments.require_api_key and not Handler.key:
         sys.exit(2)
     print("loading weights", flush=True)
