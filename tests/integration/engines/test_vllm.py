@@ -133,10 +133,9 @@ def test_what_the_report_does_not_allow_is_warned_of(served: Served) -> None:
 
 
 def test_our_server_gives_the_same_answers(served: Served) -> None:
-    """The last test of a group: the models move to the other engine."""
+    """The last test of a group: our server comes up beside vLLM."""
     names = [family.model for family in served.families]
-    moved = served.cli.run("up", *names, "--mode", "transformers", "--yes", "--timeout", "300", timeout=360)
-    assert "engine" in moved.err
+    served.cli.run("up", *names, "--mode", "transformers", "--yes", "--timeout", "300", timeout=600)
     for family in served.families:
         if family.name != "internvl2":
             before = BEFORE.get(family.name, "")
