@@ -63,8 +63,9 @@ def _stands_in(pair: Pair) -> bool:
 
 
 def _explained(pairs: Sequence[Pair]) -> Iterator[str]:
+    """What is not as it should be, and why the impossible is so."""
     for pair in pairs:
-        if pair.finding and pair.finding.verdict != "agrees":
+        if pair.finding and (pair.finding.verdict != "agrees" or not pair.known.possible):
             yield f"{pair.spec.name} on {pair.engine}: {_loud(pair.finding.verdict)}. {pair.finding.why}"
 
 

@@ -102,8 +102,12 @@ def test_a_table_for_people(here: FakeWorld, do: Command) -> None:
     ]
     assert f"asked: vLLM 0.33.0 in {OFFICIAL}, image sha256:vllm/vllm-op\n" in asked
     assert [line.split(":")[0] for line in explained.splitlines()] == [
-        *("internvl2-2b on vllm", "moondream2 on vllm", "phi-3-vision on vllm")
+        *("got-ocr2 on vllm", "internvl2-2b on vllm", "moondream2 on vllm", "phi-3-vision on vllm")
     ]
+    assert (
+        "vLLM 0.33.0 has no class for GotOcr2ForConditionalGeneration; it would try its Transformers backend"
+        in explained
+    )
     assert "serves another model by it (Moondream3ForCausalLM): never start it there" in explained
     assert f"asking vLLM in {OFFICIAL}\n" in said.err
 
