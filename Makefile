@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 bin := .venv/bin
 locks := templates/images/transformers/requirements
+vllm := templates/images/vllm/requirements/vllm-cpu.txt
 newest := tf5
 older := tf448
 families := $(patsubst $(locks)/%-cpu.txt,%,$(wildcard $(locks)/*-cpu.txt))
@@ -15,7 +16,7 @@ prompt ?= Read the text.
 picture ?= docs/sample.png
 args ?=
 
-# What builds and serves a Transformers image here takes its wheels from this folder instead of an index.
+# What builds an image here takes its wheels from this folder instead of an index.
 export ORCHESTRATOR_WHEELS := $(CURDIR)/$(wheels)
 
 .PHONY: help
@@ -38,13 +39,13 @@ demo: ## Build, start and ask a tiny model that reads, on this machine's Docker,
 
 .PHONY: test
 test: check ## Run everything that decides whether a change is good (.ci/run)
-	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(newest) $(older))
+	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(newest) $(older)) $(vllm)
 	.ci/base-image --tar
 	.ci/as-root $(bin)/pytest tests/integration -m "not every_family" $(args)
 
 .PHONY: test-engines
-test-engines: tools ## Build the CPU image of every dependency family, and exercise each
-	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(families))
+test-engines: tools ## Build every CPU image, and exercise each
+	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(families)) $(vllm)
 	.ci/base-image --tar
 	.ci/as-root $(bin)/pytest tests/integration/engines $(args)
 
@@ -56,6 +57,9 @@ train-demo: tools ## Train the demo model anew, about 70 minutes on two cores; i
 	    --requirement $(locks)/$(newest)-cpu.txt
 	build/training/bin/python .ci/demo/train.py build/demo
 	build/training/bin/python .ci/demo/evaluate.py build/demo/weights --part test
+
+wheels-vllm: tools # Fetch the wheels of the image with vLLM
+	.ci/wheels $(wheels) $(vllm)
 
 wheels-%: tools # Fetch the wheels of one family's CPU image, for example `make wheels-tf448`
 	.ci/wheels $(wheels) $(locks)/$*-cpu.txt
@@ -93,8 +97,8 @@ $(hosts:%=compose/%): tools
 	$(bin)/orchestrator render --all --allow-unpinned --inventory compose/hosts/$(@F).yaml --output $@
 
 .PHONY: bench
-bench: tools ## Time what a user waits for, at the command line and from the server
-	.ci/wheels $(wheels) $(locks)/$(newest)-cpu.txt
+bench: tools ## Time what a user waits for, at the command line and from the engines
+	.ci/wheels $(wheels) $(locks)/$(newest)-cpu.txt $(vllm)
 	@.ci/bench
 
 .PHONY: lock

@@ -51,8 +51,10 @@ class SocketReader:
         self,
         listeners: Callable[[], Mapping[int, str]] = dict,
         sleeps: Callable[[str, int], bool | None] = lambda _host, _port: None,
+        registry_patience: float = _REGISTRY_PATIENCE,
     ) -> None:
         self._listeners = listeners
+        self._registry_patience = registry_patience
         self._sleeps = sleeps
 
     def version(self) -> DockerVersion:
@@ -86,7 +88,7 @@ class SocketReader:
     def reachable(self, image: str) -> bool:
         """Whether the image's registry has it for the engine; False too where it does not answer within seconds."""
         try:
-            status, _ = _ask(docker_socket(), f"/distribution/{quote(image)}/json", _REGISTRY_PATIENCE)
+            status, _ = _ask(docker_socket(), f"/distribution/{quote(image)}/json", self._registry_patience)
         except TimeoutError:
             return False
         except (OSError, ValueError) as error:

@@ -18,6 +18,7 @@ import pytest
 
 from orchestrator.adapters.docker_socket import SocketReader
 from orchestrator.app.world import RealWorld
+from orchestrator.errors import EnvironmentProblem
 from orchestrator.observation import LABEL
 from tests.fakes import FakeActor, FakeDocker, FakeGpus
 from tests.functional.cli import Command, command
@@ -312,3 +313,21 @@ def test_where_a_container_is_published_is_docker_s_word_and_not_the_label_s(
     with engine(machine.socket, replies):
         (found,) = SocketReader().observe().containers
     assert (found.published, found.key_file) == (published, "/etc/keys/mine")
+
+
+def test_a_registry_is_asked_by_docker(machine: Machine) -> None:
+    with engine(machine.socket, {"/distribution/owner/name%3Av1/json": {"Descriptor": {}}}):
+        assert SocketReader().reachable("owner/name:v1")
+        assert not SocketReader().reachable("owner/other:v1")
+
+
+def test_a_registry_that_does_not_answer_has_nothing_for_us(machine: Machine) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(machine.socket))
+        silent.listen()
+        assert not SocketReader(registry_patience=0.2).reachable("owner/name:v1")
+
+
+def test_without_docker_nobody_asks_a_registry(machine: Machine) -> None:
+    with pytest.raises(EnvironmentProblem, match="no Docker Engine answers"):
+        SocketReader().reachable("owner/name:v1")

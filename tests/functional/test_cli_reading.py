@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import traits
 from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.evidence import Use
 from orchestrator.inventory import GIB
@@ -270,6 +271,19 @@ def test_render_check(do: Command, tmp_path: Path) -> None:
     said = rendered(do, tmp_path, "--check")
     said.refused(1, "1 files in")
     assert '-      - "127.0.0.1:24099:8000"\n+      - "127.0.0.1:24000:8000"\n' in said.out
+
+
+def test_render_brings_the_weights_that_come_with_orchestrator(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path, "--mode", "vllm")
+    weights = tmp_path / "out/builtin/demo/model.safetensors"
+    assert weights.stat().st_size == 3930424
+    assert "image: " + json.dumps(traits.VLLM_CPU_IMAGE) in (tmp_path / "out/demo-vllm.yaml").read_text(
+        encoding="utf-8"
+    )
+    weights.write_bytes(b"\xff")
+    said = rendered(do, tmp_path, "--mode", "vllm", "--check")
+    said.refused(1, "1 files in")
+    assert f"{weights} is not text, and differs" in said.out
 
 
 def test_render_removes_its_own_old_files_and_nothing_else(do: Command, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,8 +126,8 @@ class Gate:
         until(lambda: self.shown()["phase"] == phase, lambda: f"{phase}; {self.shown()}; {self.err.read_text()}")
         return self.shown()
 
-    def health(self) -> tuple[dict[str, object], int]:
-        argv = [PYTHON, str(GATE), "health", "--state", str(self.state)]
+    def health(self, *options: str) -> tuple[dict[str, object], int]:
+        argv = [PYTHON, str(GATE), "health", "--state", str(self.state), *options]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         assert (done.stderr, done.stdout.count("\n")) == ("", 1)
         assert len(done.stdout) < 1024
@@ -510,6 +511,34 @@ def test_health_in_every_phase(host: Host) -> None:
     gate.wait_for("parked")
     told, code = gate.health()
     assert (told["phase"], told["exit_code"], code) == ("parked", 137, 1)
+
+
+def test_a_health_check_that_waits_for_news_tells_them_at_once(host: Host) -> None:
+    hold = host.folder / "hold"
+    hold.touch()
+    gate = host.gate("m", hold=hold)
+    gate.wait_for("starting")
+    began = time.monotonic()
+    assert gate.health("--wait", "9")[0]["phase"] == "starting"
+    assert time.monotonic() - began < 5, "what was never shown is news"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(gate.health, "--wait", "60")
+        time.sleep(0.5)
+        assert not waiting.done(), "it was shown already"
+        hold.unlink()
+        told, code = waiting.result(DEADLINE_S)
+    assert (told["phase"], code) == ("ready", 0)
+    began = time.monotonic()
+    assert gate.health("--wait", "1") == (told, 0)
+    assert time.monotonic() - began >= 1, "no news"
+
+
+def test_a_health_check_that_can_remember_nothing_still_waits(tmp_path: Path) -> None:
+    argv = [PYTHON, str(GATE), "health", "--state", str(tmp_path / "absent" / "gate.json"), "--wait", "1"]
+    began = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (done.returncode, json.loads(done.stdout)["phase"]) == (1, "starting")
+    assert time.monotonic() - began >= 1
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,16 @@ def test_an_engine_without_a_gate_is_ready_when_it_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--state"], ["--port"], ["--port", "x"], ["--port", "-1"], ["--wrong", "x"], ["--port", "1", "--state"]]
+    "argv",
+    [
+        ["--state"],
+        ["--port"],
+        ["--port", "x"],
+        ["--port", "-1"],
+        ["--wrong", "x"],
+        ["--port", "1", "--state"],
+        ["--wait", "x"],
+    ],
 )
 def test_wrong_words_for_health_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert health.main(argv) == 2
