@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from orchestrator.compose import OWNER, ComposeDocument
 from orchestrator.errors import OrchestratorError
-from orchestrator.observation import Container
+from orchestrator.observation import Container, Previous
 from orchestrator.plan.images import Image
+from orchestrator.plan.returning import Return
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Endpoint, Event, World
 
@@ -23,6 +24,8 @@ GRACE = 30
 _PAUSE, _REST = 0.1, 4
 #: containers that are stopped or started at the same time
 _AT_ONCE = 8
+#: lines of the log that are told of a container before it is removed because it failed
+_LAST_WORDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,15 @@ class Work:
     plan: Plan
     documents: Mapping[str, ComposeDocument]
     files: Mapping[str, bytes]
+    keep: tuple[Container, ...] = ()
+    """Containers to be replaced that come back if their successors fail."""
 
 
 def apply(work: Work, world: World) -> Iterator[Event]:
     """Images, volumes, files, what wakes, then one Compose call for everything new, and restarts.
 
-    What wakes comes before what starts, because an engine that starts on the same GPU measures the memory there. Raises
+    What wakes comes before what starts, because an engine that starts on the same GPU measures the memory there.
+    Nothing that serves is touched before its successor's image is there and what brings it back is on the disk. Raises
     what a step raises.
     """
     images = {d.image.reference: d.image for d in work.documents.values()}
@@ -54,8 +60,30 @@ def apply(work: Work, world: World) -> Iterator[Event]:
 def remove(plan: Plan, world: World) -> Iterator[Event]:
     """Remove containers by id, forget their documents, and the project's network once it is empty."""
     yield from _together(plan.of("remove"), world)
-    world.workspace.forget(plan.project, [f"{step.subject}.yaml" for step in plan.of("remove")])
+    gone = {step.subject for step in plan.of("remove")}
+    world.workspace.forget(plan.project, [f"{service}.yaml" for service in sorted(gone)])
+    for kept in world.workspace.kept(plan.project):
+        if kept.service in gone:
+            world.workspace.let_go(plan.project, kept)
     world.actor.remove_network(plan.project)
+
+
+def restore(project: str, back: Return, world: World) -> Iterator[Event]:
+    """Remove what failed, with its last words, then make anew and start what served before.
+
+    The failed one goes first, because both want the same name, port and memory. Until the old one has been started
+    all that it takes stays on the disk.
+    """
+    begun = world.clock.now()
+    service, failed = back.step.subject, back.step.target
+    yield Event("start", service, f"{back.step.kind}: {back.step.cause}")
+    if failed:
+        words = b"".join(world.actor.logs(failed, follow=False, tail=_LAST_WORDS)).decode(errors="replace")
+        yield from (Event("said", service, line) for line in words.splitlines())
+        world.actor.remove(failed, GRACE)
+    world.actor.recreate(back.previous.recipe)
+    world.workspace.let_go(project, back.previous)
+    yield Event("done", service, back.step.kind, world.clock.now() - begun)
 
 
 def control(plan: Plan, world: World) -> Iterator[Event]:
@@ -88,6 +116,9 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
     new = work.plan.of("create", "replace")
     if not new:
         return
+    for old in work.keep:
+        kept = Previous(old.id, old.service, old.model, old.image, world.actor.recipe(old.id))
+        world.workspace.keep(work.plan.project, kept)
     for step in new:
         yield Event("start", step.subject, f"{step.kind}: {step.cause}")
     begun = world.clock.now()
@@ -104,7 +135,8 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
 def _discard(work: Work, new: Sequence[Step], world: World) -> None:
     """Remove every container that is new, and a replacement that could not start: all or nothing.
 
-    A replacement that runs stays, because what it replaced is gone.
+    A replacement that runs stays, because what it replaced is gone. What served in the place of one that could not
+    start comes back (``restore``).
     """
     kinds = {step.subject: step.kind for step in new}
     for container in world.docker.observe().project(work.plan.project):
@@ -169,7 +201,7 @@ def follow(project: str, services: Sequence[str], world: World, timeout: float |
         waiting = {s for s in waiting if (c := now.get(s)) is not None and not (c.ready or c.asleep or c.failed)}
         if waiting and timeout is not None and elapsed >= timeout:
             for service in sorted(waiting):
-                yield Event("failed", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
+                yield Event("late", service, f"not ready after {timeout:g} s; it goes on starting", elapsed)
             return
         if waiting:
             world.clock.sleep(max(_PAUSE, _REST * (begun + elapsed - looked)))

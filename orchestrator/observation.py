@@ -131,6 +131,18 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Previous:
+    """A container that served and was replaced: kept until its successor has answered, and back if that fails."""
+
+    id: str
+    service: str
+    model: str
+    image: str
+    recipe: str
+    """Docker's description of it, as JSON, from which it can be made anew as it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Foreign:
     """A container that is not ours.
 

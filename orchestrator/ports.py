@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from orchestrator.observation import Observation
+from orchestrator.observation import Observation, Previous
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.evidence import Listing, Measurement, Use
@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
 #: seconds to wait for another orchestrator that is changing this host
 LOCK_PATIENCE = 900.0
 
-EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "wait"]
+#: "late": not ready in the time given, which is no failure; "said": a line that an engine printed before it failed
+EventKind = Literal["start", "output", "done", "phase", "ready", "failed", "late", "said", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,12 @@ class DockerActor(Protocol):
 
     def remove(self, container: str, grace: int) -> None:
         """Stop and remove a container; no error if it is gone."""
+
+    def recipe(self, container: str) -> str:
+        """All that Docker needs to make the container anew, as JSON. It holds no secret that the files do not."""
+
+    def recreate(self, recipe: str) -> None:
+        """Make and start a container that is gone, of the same image; nothing is left of it if that fails."""
 
     def remove_network(self, project: str) -> None:
         """Remove the default network of a project if nothing uses it."""
@@ -188,6 +195,15 @@ class Workspace(Protocol):
     def forget(self, project: str, names: Sequence[str]) -> None:
         """Remove documents."""
 
+    def keep(self, project: str, previous: Previous) -> None:
+        """Keep what is about to be replaced, instead of what was kept of its service before."""
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        """What is kept of a project, sorted by service."""
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        """Keep it no longer; what was kept of its service since then stays."""
+
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""
 
@@ -209,7 +225,7 @@ class Workspace(Protocol):
     def listings(self) -> tuple[Listing, ...]:
         """What engines said of themselves on this host, one for each image reference."""
 
-    def keep(self, listing: Listing) -> None:
+    def hear(self, listing: Listing) -> None:
         """Keep what an engine said, in place of what the same image, or an earlier one of its name, said."""
 
     def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:

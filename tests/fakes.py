@@ -19,7 +19,7 @@ from orchestrator.compose import FLEET_FILE, GATE_FOLDER
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Fingerprint, Listing, Measurement, Use
 from orchestrator.inventory import Gpu, Host
-from orchestrator.observation import ASLEEP, LABEL, Container, Foreign, Gate, Observation, PortHolder
+from orchestrator.observation import ASLEEP, LABEL, Container, Foreign, Gate, Observation, PortHolder, Previous
 from orchestrator.observation import Image as LocalImage
 from orchestrator.plan.images import Image, built_image
 from orchestrator.ports import DockerVersion, Endpoint, Library, World
@@ -138,12 +138,17 @@ class FakeDocker:
 
 @dataclass
 class FakeActor:
-    """DockerActor. ``fails`` says which verb raises what; ``says``, what scripts print, by the image's reference."""
+    """DockerActor. ``fails`` says which verb raises what, ``born`` how a container that is made anew turns out.
+
+    ``says``: what scripts print, by the image's reference.
+    """
 
     docker: FakeDocker
     log: list[str]
     fails: dict[str, BaseException] = field(default_factory=dict)
     says: dict[str, str] = field(default_factory=dict)
+    born: Callable[[Container], Container] = field(default_factory=lambda: _serving)
+    recipes: dict[str, Container] = field(default_factory=dict)
 
     def _do(self, verb: str, subject: str) -> None:
         self.log.append(f"{verb} {subject}")
@@ -183,6 +188,21 @@ class FakeActor:
         self._do("remove", container)
         self.docker.containers.pop(container, None)
 
+    def recipe(self, container: str) -> str:
+        self._do("recipe", container)
+        found = self.docker.containers[container]
+        self.recipes[f"recipe of {container}"] = found
+        return f"recipe of {container}"
+
+    def recreate(self, recipe: str) -> None:
+        self._do("recreate", recipe)
+        old = self.recipes[recipe]
+        taken = [
+            c.name for c in self.docker.containers.values() if c.name == old.name or (c.running and c.port == old.port)
+        ]
+        assert not taken, "its name and port have to be free"
+        self.docker.add(self.born(replace(old, id=f"{old.id}-again")))
+
     def remove_network(self, project: str) -> None:
         self._do("network", project)
 
@@ -199,7 +219,7 @@ def _serving(container: Container) -> Container:
 class FakeCompose:
     """ComposeCli: makes containers of the documents in the workspace.
 
-    ``fails``: after they were created, and those in ``started`` before that were started.
+    ``fails``: after they were created, and those in ``started`` before that were started; ``early``: before all that.
     """
 
     docker: FakeDocker
@@ -208,6 +228,7 @@ class FakeCompose:
     born: Callable[[Container], Container] = _serving
     fails: OrchestratorError | None = None
     started: frozenset[str] = frozenset()
+    early: bool = False
     missing: OrchestratorError | None = None
 
     def version(self) -> str:
@@ -217,6 +238,8 @@ class FakeCompose:
 
     def up(self, folder: Path, project: str, services: Sequence[str]) -> None:
         self.log.append(f"compose up {' '.join(services)}")
+        if self.fails is not None and self.early:
+            raise self.fails
         files = self.workspace.files[project]
         included = parse(files[FLEET_FILE])["include"]
         for service in services:
@@ -371,6 +394,7 @@ class FakeWorkspace:
     locked: bool = False
     measured: dict[Fingerprint, Measurement] = field(default_factory=dict)
     heard: dict[str, Listing] = field(default_factory=dict)
+    previous: dict[tuple[str, str], Previous] = field(default_factory=dict)
 
     def folder(self, project: str) -> Path:
         return Path("/state") / project
@@ -385,6 +409,17 @@ class FakeWorkspace:
     def forget(self, project: str, names: Sequence[str]) -> None:
         for name in names:
             self.files.get(project, {}).pop(name, None)
+
+    def keep(self, project: str, previous: Previous) -> None:
+        assert self.locked, "it is kept under the lock"
+        self.previous[project, previous.service] = previous
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        return tuple(previous for (where, _), previous in sorted(self.previous.items()) if where == project)
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        if self.previous.get((project, previous.service)) == previous:
+            del self.previous[project, previous.service]
 
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         return self.named.get(secret.variable) or kept or str(self.folder(project) / secret.default)
@@ -416,7 +451,7 @@ class FakeWorkspace:
     def listings(self) -> tuple[Listing, ...]:
         return tuple(self.heard.values())
 
-    def keep(self, listing: Listing) -> None:
+    def hear(self, listing: Listing) -> None:
         self.heard[listing.image] = listing
 
     @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import docker
 import docker.errors
@@ -146,6 +148,33 @@ class SdkActor:
             except docker.errors.NotFound:
                 return
 
+    def recipe(self, container: str) -> str:
+        """Docker's description of a container, without what belongs to this very one."""
+        with _said("can't read what it was made of"):
+            return json.dumps(_recipe(self._client.api.inspect_container(container)))
+
+    def recreate(self, recipe: str) -> None:
+        """Make and start a container that is gone, of the same image whatever its tag names now."""
+        found = json.loads(recipe)
+        name, image, config = found["name"], found["image"], found["config"]
+        with _said(f"can't make {name} anew"):
+            if not self._is(image, config["Image"]):
+                config["Image"] = image
+            create: Callable[..., dict[str, str]] = self._client.api.create_container_from_config
+            made = create(config, name)["Id"]
+        try:
+            self.start(made)
+        except OrchestratorError:
+            self.remove(made, grace=0)
+            raise
+
+    def _is(self, image: str, reference: str) -> bool:
+        """Whether a reference still names the image with that id."""
+        try:
+            return self._client.images.get(reference).id == image
+        except docker.errors.NotFound:
+            return False
+
     def remove_network(self, project: str) -> None:
         """Remove the default network of a project if no container uses it, nor a stopped one would."""
         api, name, label = self._client.api, f"{project}_default", f"com.docker.compose.project={project}"
@@ -160,3 +189,15 @@ class SdkActor:
         with _said("can't read the log"):
             found = self._client.api.logs(container, stream=True, follow=follow, tail="all" if tail is None else tail)
             yield from found
+
+
+def _recipe(found: Mapping[str, Any]) -> dict[str, Any]:
+    """From ``docker inspect`` to what makes such a container. Its own id, as host name and alias, is left out."""
+    own = found["Id"][:12]
+    config = {key: value for key, value in found["Config"].items() if (key, value) != ("Hostname", own)}
+    networks = {
+        name: {"Aliases": [alias for alias in given.get("Aliases") or () if alias != own]}
+        for name, given in found["NetworkSettings"]["Networks"].items()
+    }
+    made = {**config, "HostConfig": found["HostConfig"], "NetworkingConfig": {"EndpointsConfig": networks}}
+    return {"name": found["Name"].lstrip("/"), "image": found["Image"], "config": made}

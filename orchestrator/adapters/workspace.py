@@ -16,6 +16,7 @@ from typing import Any
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Fingerprint, Listing, Measurement
+from orchestrator.observation import Previous
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
@@ -24,6 +25,7 @@ _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
 _MEASURED = "measurements.json"
 _LISTED = "listings.json"
+_KEPT = "previous"
 _POLL = 0.2
 
 
@@ -59,6 +61,24 @@ class StateFolder:
         """Remove documents."""
         for name in names:
             (self.folder(project) / name).unlink(missing_ok=True)
+
+    def keep(self, project: str, previous: Previous) -> None:
+        """Keep what is about to be replaced, instead of what was kept of its service before."""
+        write_atomically(self._previous(project, previous.service), json.dumps(asdict(previous), indent=1).encode())
+
+    def kept(self, project: str) -> tuple[Previous, ...]:
+        """What is kept of a project, sorted by service; a file that is not one of ours is passed over."""
+        files = sorted(self._previous(project, "").parent.glob("*.json"))
+        return tuple(found for file in files if (found := _previous(file)) is not None)
+
+    def let_go(self, project: str, previous: Previous) -> None:
+        """Keep it no longer; what was kept of its service since then stays."""
+        file = self._previous(project, previous.service)
+        if _previous(file) == previous:
+            file.unlink(missing_ok=True)
+
+    def _previous(self, project: str, service: str) -> Path:
+        return self.folder(project) / _KEPT / f"{service}.json"
 
     def secret_file(self, project: str, secret: Secret, kept: str = "") -> str:
         """Path of the file that the environment names; else ``kept``; else the default in the project's folder."""
@@ -116,7 +136,7 @@ class StateFolder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return ()
 
-    def keep(self, listing: Listing) -> None:
+    def hear(self, listing: Listing) -> None:
         """Keep what an engine said, in place of what the same image, or an earlier one of its name, said."""
         others = [
             known
@@ -180,6 +200,13 @@ def _listing(entry: dict[str, Any]) -> Listing:
         architectures={str(name): str(class_) for name, class_ in entry["architectures"].items()},
         families=None if families is None else tuple(map(str, families)),
     )
+
+
+def _previous(file: Path) -> Previous | None:
+    try:
+        return Previous(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _beginning(file: str) -> bytes | None:

@@ -61,7 +61,7 @@ def _ask(world: World, engine: EngineName, reference: str, image_id: str) -> Lis
         listing = parse(said, engine=engine, image=reference, image_id=image_id, when=world.clock.now())
     except OrchestratorError as error:
         return error
-    world.workspace.keep(listing)
+    world.workspace.hear(listing)
     return listing
 
 

@@ -34,6 +34,7 @@ def down(
 ) -> int:
     """Remove the containers of the models named, or all of the project; returns how many. Volumes stay."""
     with world.workspace.lock(f"orchestrator down {' '.join(names)}".strip(), LOCK_PATIENCE):
+        _let_go_absent(world, project, names)
         chosen = containers(world, project, names)
         if chosen and not agree(chosen):
             raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")
@@ -46,6 +47,14 @@ def down(
                 f"still there: {', '.join(still)}", hint="run it again; 'docker ps -a' shows their state"
             )
     return len(chosen)
+
+
+def _let_go_absent(world: World, project: str, names: Sequence[str]) -> None:
+    """What was to come back, and was cut off while its successor was gone already, is not to come back any more."""
+    there = {c.service for c in world.docker.observe().project(project)}
+    for kept in world.workspace.kept(project):
+        if kept.service not in there and (not names or kept.model in names or kept.service in names):
+            world.workspace.let_go(project, kept)
 
 
 def logs(world: World, project: str, name: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from orchestrator.observation import Container, Observation
 from orchestrator.plan.images import images_of, in_question
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
+from orchestrator.plan.returning import to_keep
 from orchestrator.plan.steps import Plan, steps
 from orchestrator.ports import World
 from orchestrator.registry.loader import Registry
@@ -92,7 +93,8 @@ def decide(
     warnings = tuple(w for p in placements.fleet for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
-    work = Work(plan, MappingProxyType({d.placement.service: d for d in documents}), MappingProxyType(files))
+    by_service = MappingProxyType({d.placement.service: d for d in documents})
+    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation))
     return Decided(plan, placements, specs, documents, work, observation)
 
 

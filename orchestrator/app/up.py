@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from orchestrator.app.asking import asked
 from orchestrator.app.measuring import measure
 from orchestrator.app.planning import Decided, decide, select, this_host, versions
+from orchestrator.app.returning import Begun, Outcome, answered, begun, failed
 from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
 from orchestrator.executor import apply, follow
 from orchestrator.plan.assignment import Improve
@@ -70,8 +71,8 @@ def _solver() -> Improve:
     return improve
 
 
-def up(world: World, request: Request, options: Options, screen: Screen) -> tuple[str, ...]:
-    """Bring the models up; returns the services that failed. A plan that was refused or declined starts nothing."""
+def up(world: World, request: Request, options: Options, screen: Screen) -> tuple[Outcome, ...]:
+    """Bring the models up; returns those that are not ready. A plan that was refused or declined starts nothing."""
     if options.dry_run:
         screen.plan(plan(world, request, options))
         return ()
@@ -82,12 +83,26 @@ def up(world: World, request: Request, options: Options, screen: Screen) -> tupl
         _check(world, decided)
         _consent(decided, screen)
         with _interruptible(decided):
-            for event in apply(decided.work, world):
-                screen.event(event)
-    if not options.wait:
-        return ()
+            start = begun(world, decided, _apply(world, decided, screen), screen.event)
     with _interruptible(decided):
-        return _until_answered(world, decided, options, screen)
+        if start.error is not None:
+            raise _retold(start.error, _returned(world, decided, start.undone, options, screen))
+        return _until_answered(world, decided, start, options, screen) if options.wait else ()
+
+
+def _apply(world: World, decided: Decided, screen: Screen) -> OrchestratorError | None:
+    try:
+        for event in apply(decided.work, world):
+            screen.event(event)
+    except OrchestratorError as error:
+        return error
+    return None
+
+
+def _retold(error: OrchestratorError, outcomes: Sequence[Outcome]) -> OrchestratorError:
+    """The error, with what came back after it."""
+    what = "; ".join([error.what, *(f"{outcome.service}: {outcome.words}" for outcome in outcomes)])
+    return type(error)(what, where=error.where, hint=error.hint) if outcomes else error
 
 
 @contextmanager
@@ -134,20 +149,48 @@ def _consent(decided: Decided, screen: Screen) -> None:
         raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")
 
 
-def _until_answered(world: World, decided: Decided, options: Options, screen: Screen) -> tuple[str, ...]:
+def _until_answered(
+    world: World, decided: Decided, start: Begun, options: Options, screen: Screen
+) -> tuple[Outcome, ...]:
+    awake = [step.subject for step in decided.plan.of("wake")]
+    services = [d.placement.service for d in decided.documents if d.placement.service not in awake]
+    outcomes: dict[str, Outcome] = {}
+    for event in _answers(world, decided, services, options, awake):
+        screen.event(event)
+        if event.kind == "ready":
+            answered(world, decided, start, event.subject)
+        elif event.kind == "late":
+            outcomes[event.subject] = Outcome(event.subject)
+        elif event.kind == "failed":
+            outcomes[event.subject] = failed(world, decided, start, event, screen.event)
+    started = {step.subject for step in decided.plan.of("create", "replace", "start", "restart")}
+    measure(world, sorted(started - set(outcomes)), decided.plan.project, {spec.name: spec for spec in decided.specs})
+    return _returned(world, decided, tuple(outcomes.values()), options, screen)
+
+
+def _returned(
+    world: World, decided: Decided, outcomes: tuple[Outcome, ...], options: Options, screen: Screen
+) -> tuple[Outcome, ...]:
+    """The outcomes, with whether what came back answers."""
+    told = {outcome.service: outcome for outcome in outcomes}
+    services = [outcome.service for outcome in outcomes if outcome.returned and options.wait]
+    for event in _answers(world, decided, services, options):
+        screen.event(event)
+        ends = {"ready": "answers", "late": f"is {event.text}", "failed": f"failed too: {event.text}"}
+        if event.kind in ends:
+            outcome = told[event.subject]
+            told[event.subject] = replace(outcome, words=f"{outcome.words}, which {ends[event.kind]}")
+    return tuple(told.values())
+
+
+def _answers(
+    world: World, decided: Decided, services: Sequence[str], options: Options, awake: Sequence[str] = ()
+) -> Iterator[Event]:
+    """What ``follow`` yields of these services, and of those awake already, where ready means answered."""
     models = {d.placement.service: d.placement.model for d in decided.documents}
     specs = {spec.name: spec for spec in decided.specs}
-    failed: list[str] = []
     client = world.models  # imported while they start, so that nobody waits for it once they are ready
-    awake = [step.subject for step in decided.plan.of("wake")]
-    following = follow(decided.plan.project, tuple(s for s in models if s not in awake), world, options.timeout)
+    following = follow(decided.plan.project, services, world, options.timeout)
     for event in chain((Event("ready", service) for service in awake), following):
-        final = event
-        if event.kind == "ready":
-            final = asked(world, client, decided.plan.project, event, specs[models[event.subject]])
-        screen.event(final)
-        if final.kind == "failed":
-            failed.append(final.subject)
-    started = {step.subject for step in decided.plan.of("create", "replace", "start", "restart")}
-    measure(world, sorted(started - set(failed)), decided.plan.project, specs)
-    return tuple(failed)
+        ready = event.kind == "ready"
+        yield asked(world, client, decided.plan.project, event, specs[models[event.subject]]) if ready else event

@@ -19,6 +19,7 @@ _PAST = {
     "start": "started",
     "stop": "stopped",
     "remove": "removed",
+    "restore": "brought back",
     "sleep": "asleep",
     "wake": "awake",
 }
@@ -47,6 +48,8 @@ class Progress:
                 self._line(f"{event.subject}: {_PAST.get(event.text, event.text)} ({event.seconds:.1f} s)")
             case "phase":
                 self._line(f"{event.subject}: {event.text} ({event.seconds:.0f} s)")
+            case "said":
+                self._line(f"{event.subject} | {event.text}")
             case "ready":
                 self._line(f"{event.subject}: ready, {event.text} ({event.seconds:.1f} s)")
             case _:

@@ -54,3 +54,9 @@ def _show(
         click.echo(status_table(found, context.world.clock.now(), probes, uses), nl=False)
     else:
         click.echo(f"nothing runs in project {context.project}")
+    if not as_json:
+        for kept in context.world.workspace.kept(context.project):
+            click.echo(
+                f"note: {kept.service}: {kept.image} served before; "
+                f"'orchestrator up {kept.model}' brings it back if this one fails"
+            )

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.app.planning import Decided
+from orchestrator.app.returning import Outcome
 from orchestrator.app.status import containers
 from orchestrator.app.up import Options, Screen, up
 from orchestrator.cli.context import Context, confirmed, gpu, inventory, mode, names, packing, publishing, unpinned
@@ -69,7 +70,8 @@ def command(
 
     def agree(steps: Sequence[Step]) -> bool:
         lost = ", ".join(f"{step.subject} ({step.cause})" for step in steps)
-        return confirmed(f"This ends what serves now: {lost}. Go on?", yes)
+        back = "" if no_wait else " It comes back if the new one fails."
+        return confirmed(f"This ends what serves now: {lost}.{back} Go on?", yes)
 
     def show(decided: Decided) -> None:
         click.echo(plan_text(decided.plan, decided.placements), nl=False)
@@ -78,10 +80,18 @@ def command(
     progress.close()
     if dry_run:
         return
-    found = containers(context.world, context.project, names)
+    found = [c for c in containers(context.world, context.project, ()) if c.model in names]
     click.echo(status_table(found, context.world.clock.now(), {}, {}), nl=False)
     if failed:
-        raise OrchestratorError(
-            f"not ready: {', '.join(failed)}",
-            hint=f"'orchestrator logs {names[0]}' shows what the engine said",
-        )
+        raise _not_ready(failed, names[0])
+
+
+def _not_ready(outcomes: Sequence[Outcome], name: str) -> OrchestratorError:
+    """What failed, and what came back. Of what was removed for that the last lines were shown."""
+    plain = [outcome.service for outcome in outcomes if not outcome.cause]
+    back = [f"{outcome.service}: {outcome.cause}; {outcome.words}" for outcome in outcomes if outcome.cause]
+    logs = f"'orchestrator logs {name}' shows what the engine said"
+    return OrchestratorError(
+        "; ".join([*([f"not ready: {', '.join(plain)}"] if plain else []), *back]),
+        hint=logs if plain else "above are the last lines of what failed; mend it and run it again",
+    )

@@ -15,7 +15,8 @@ from typing import IO
 from .health import probe
 from .wake import Wake
 
-_TAIL_LINES = 100
+#: vLLM prints a cause, then 100 lines and more of other tracebacks, for each of its processes
+_TAIL_LINES = 400
 _LINE_BYTES = 2000
 _GONE_S = 10.0
 

@@ -97,7 +97,7 @@ class Supervisor:
         self._state = replace(self._state, restarts=start.restarts, reason=start.reason)
         if start.pause_s:
             most = self._options.policy.restarts
-            self._show(core.PAUSING, f"restart {start.restarts} of {most} after {start.pause_s:g} s")
+            self._show(core.PAUSING, f"restart {start.restarts} of {most} after {start.pause_s:g} s: {start.reason}")
             self._wake.pause(start.pause_s)
 
     def _one_start(self, restarts: int) -> core.Ended:

@@ -70,10 +70,16 @@ def _vllm(spec: ModelSpec, engine: Vllm, placement: Placement) -> tuple[str, ...
         *(("--tensor-parallel-size", str(profile.gpus)) if profile.gpus > 1 else ()),
         *("--max-model-len", str(profile.context), "--max-num-seqs", str(engine.max_num_seqs)),
         *_vllm_memory(placement),
-        *("--limit-mm-per-prompt", f'{{"image":{spec.images.max_per_prompt},"video":0}}'),
+        *("--limit-mm-per-prompt", _limits(spec.images.max_per_prompt, placement.image.reference)),
         *(("--trust-remote-code",) if spec.source.remote_code else ()),
         *_flags(_with_image_size(engine.flags, spec.images, profile)),
     )
+
+
+def _limits(images: int, image: str) -> str:
+    """How many images a prompt may have, in the form that this vLLM reads. No videos: their memory is not claimed."""
+    json_is_read = traits.VLLM_LIMITS_AS_JSON.has(traits.vllm_release(image))
+    return f'{{"image":{images},"video":0}}' if json_is_read else f"image={images},video=0"
 
 
 def _with_image_size(flags: Mapping[str, Flag], images: Images, profile: Profile) -> Mapping[str, Flag]:
@@ -93,7 +99,7 @@ def _vllm_memory(placement: Placement) -> tuple[str, ...]:
     The utilization is a share of what CUDA counts, which is less than NVML's total; rounded up, so that the budget is
     never below the claim.
     """
-    knows = traits.has_kv_cache_bytes(placement.image.reference)
+    knows = traits.vllm_has("kv-cache-memory-bytes", placement.image.reference)
     cache = ("--kv-cache-memory-bytes", str(placement.claim.kv_cache)) if knows else ()
     if placement.device == "cpu":
         return cache

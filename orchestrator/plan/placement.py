@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from orchestrator import traits
 from orchestrator.errors import FitError, OrchestratorError, RequestError
 from orchestrator.inventory import Gpu, Host, gib
 from orchestrator.memory import Claim
@@ -217,6 +218,7 @@ def _placement(
     own = same.id if same else ""
     address = request.address or (same.address if same else LOOPBACK)
     image = choose(images_of(engine, option.device), same.image if same else "", observation)
+    said = image.remark or (traits.vllm_remark(image.reference) if option.engine == "vllm" else "")
     port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
     sleep_mode = has_sleep_mode(spec.name, engine, option.device, address)
     return Placement(
@@ -235,7 +237,7 @@ def _placement(
         sleep_mode=sleep_mode,
         warnings=(
             *option.warnings,
-            *((f"{spec.name}: {image.remark}",) if image.remark else ()),
+            *((f"{spec.name}: {said}",) if said else ()),
             *((f"{spec.name}: {remark}, so it gets {port}",) if remark else ()),
             *open_to_all(spec.name, option.engine, address, sleep_mode=sleep_mode),
         ),

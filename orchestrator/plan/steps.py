@@ -10,7 +10,19 @@ from orchestrator.errors import FitError
 from orchestrator.observation import Container, Image, Observation
 
 Kind = Literal[
-    "pull", "build", "volume", "create", "replace", "restart", "start", "keep", "stop", "remove", "sleep", "wake"
+    "pull",
+    "build",
+    "volume",
+    "create",
+    "replace",
+    "restart",
+    "start",
+    "keep",
+    "stop",
+    "remove",
+    "sleep",
+    "wake",
+    "restore",
 ]
 #: kinds that change nothing
 IDLE: frozenset[Kind] = frozenset({"keep"})
@@ -155,7 +167,7 @@ def _because(reason: str) -> str:
 def _difference(want: Desired, have: Container) -> str:
     """What changed, as precisely as the container tells; "settings changed" where it does not."""
     told = (
-        ("image", have.image, want.image),
+        ("image", *versions(have.image, want.image)),
         ("GPU", _names(have.gpus), _names(want.gpus)),
         ("port", have.port, want.port),
         ("address", have.address, want.address),
@@ -168,6 +180,25 @@ def _difference(want: Desired, have: Container) -> str:
     if have.command != want.command:
         return f"command changed: {_first_change(have.command, want.command)}"
     return "settings changed"
+
+
+def versions(old: str, new: str) -> tuple[str, str]:
+    """Two image references for people: only their tags where the rest is the same, and ids cut short."""
+    (name, tag), (other, changed) = _tagged(old), _tagged(new)
+    if name == other and tag and changed and tag != changed:
+        return tag, changed
+    return _short(old), _short(new)
+
+
+def _tagged(reference: str) -> tuple[str, str]:
+    """Name and tag; no tag for a reference by digest, or with a port alone."""
+    name, _, tag = reference.rpartition(":")
+    return (name, tag) if name and "/" not in tag and "@" not in name and name != "sha256" else (reference, "")
+
+
+def _short(reference: str) -> str:
+    name, mark, digest = reference.rpartition("sha256:")
+    return f"{name}{mark}{digest[:12]}" if mark else reference
 
 
 def _names(gpus: tuple[str, ...]) -> str:

@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from orchestrator.traits import flag_trouble
+
 #: A wrong value: its path below the part that is being validated, and what is wrong.
 Place = tuple[tuple[str, ...], str]
 
@@ -93,6 +95,13 @@ def derived_flags(flags: Iterable[str], known: Mapping[str, str]) -> Iterator[Pl
     for flag in flags:
         if flag in known:
             yield ("flags", flag), f"is not for flags: it follows from {known[flag]}"
+
+
+def unknown_flags(flags: Mapping[str, str | int | float | bool], image: str) -> Iterator[Place]:
+    """The flags that the vLLM of this image does not take, as far as that is known."""
+    for flag, value in flags.items():
+        if trouble := flag_trouble(flag, image, off=value is False):
+            yield ("flags", flag), trouble
 
 
 def internal_variables(environment: Iterable[str]) -> Iterator[Place]:

@@ -34,6 +34,7 @@ from orchestrator.registry.fields import (
     derived_flags,
     internal_variables,
     refuse,
+    unknown_flags,
     wrong_lengths,
 )
 from orchestrator.registry.limits import Images, Smallest, Tiles, wrong_smallest
@@ -235,7 +236,17 @@ class Vllm(Engine):
     def _nothing_twice(self) -> Self:
         refuse((*derived_flags(self.flags, DERIVED_VLLM), *internal_variables(self.environment)))
         if self.sleep_mode and not traits.can_sleep(self.image):
-            refuse([(("sleep_mode",), f"needs vLLM {'.'.join(map(str, traits.VLLM_SLEEP_MODE))} or newer")])
+            refuse([(("sleep_mode",), f"needs vLLM {traits.written(traits.VLLM_SLEEP_MODE.since)} or newer")])
+        return self
+
+    @model_validator(mode="after")
+    def _starts(self) -> Self:
+        refuse(unknown_flags(self.flags, self.image))
+        refuse(unknown_flags(self.flags, self.cpu_image or ""))
+        several = "cpu" in self.devices or max(self.tensor_parallel) > 1
+        if several and self.shm_mib < traits.VLLM_SHARED_MIB:
+            least = f"must be at least {traits.VLLM_SHARED_MIB}"
+            refuse([(("shm_mib",), f"{least} on the CPU and over several GPUs, where vLLM's processes share memory")])
         return self
 
 
@@ -310,6 +321,13 @@ class ModelSpec(Frozen):
         if vllm is not None and vllm.possible and self.architecture.name in traits.VLLM_OTHER_MODELS:
             words = f"must be false: vLLM serves another model by the name {self.architecture.name}"
             refuse([(("engines", "vllm", "possible"), words)])
+        return self
+
+    @model_validator(mode="after")
+    def _vllm_knows_it(self) -> Self:
+        if (vllm := self.engines.vllm) is not None and vllm.possible:
+            trouble = traits.architecture_trouble(self.architecture.name, vllm.image)
+            refuse([(("engines", "vllm", "image"), f"{self.architecture.name} {trouble}")] if trouble else [])
         return self
 
     @model_validator(mode="after")

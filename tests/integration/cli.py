@@ -121,20 +121,23 @@ class Cli:
         devices: Sequence[str] = ("cpu",),
         folder: Path | None = None,
         parameters: int = 0,
+        image: str = STUB_IMAGE,
+        expect: str = "",
         **engine: object,
     ) -> str:
         """Write an entry that the stub serves, made from the demo's; returns its name.
 
-        ``parameters``: so many more than the demo has. ``engine``: more keys of the engine.
+        ``parameters``: so many more than the demo has. ``expect``: of the answer. ``engine``: more keys of the engine.
         """
         entry = read_yaml(DEMO)
         entry.update(name=name, title=f"Stub {name}")
         del entry["probe"]["expect"]  # the stub reads no picture
         del entry["engines"]["vllm"]
+        entry["probe"].update({"expect": expect} if expect else {})
         entry["parameters"]["total"] += parameters
         entry["parameters"]["modules"][-1]["count"] += parameters
         entry["engines"]["transformers"].update(
-            image=STUB_IMAGE, port=port, environment=dict(environment or {}), devices=list(devices), **engine
+            image=image, port=port, environment=dict(environment or {}), devices=list(devices), **engine
         )
         write_yaml((folder or self.registry) / f"{name}.yaml", entry)
         return name

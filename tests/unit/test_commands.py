@@ -93,8 +93,8 @@ def test_vllm_s_cache_has_the_bytes_that_the_claim_counts() -> None:
 @pytest.mark.parametrize(
     ("image", "has"),
     [
-        ("vllm/vllm-openai:v0.10.2", False),
-        ("vllm/vllm-openai:v0.9.1", False),
+        ("vllm/vllm-openai:v0.10.1", False),
+        ("vllm/vllm-openai:v0.10.2", True),
         ("vllm/vllm-openai:v0.11.0", True),
         ("vllm/vllm-openai:v0.33.0", True),
         ("vllm/vllm-openai:latest", True),
@@ -105,6 +105,19 @@ def test_the_cache_size_is_told_to_a_vllm_that_knows_the_flag(image: str, has: b
     found = vllm(spec(vllm={"image": image}))
     assert ("--kv-cache-memory-bytes" in found) is has
     assert "--gpu-memory-utilization" in found, "it is checked at the start in every version"
+
+
+@pytest.mark.parametrize(
+    ("image", "limits"),
+    [
+        ("vllm/vllm-openai:v0.8.4", "image=2,video=0"),
+        ("vllm/vllm-openai:v0.8.5", '{"image":2,"video":0}'),
+        ("vllm/vllm-openai:latest", '{"image":2,"video":0}'),
+    ],
+)
+def test_the_images_of_a_prompt_are_told_in_the_form_that_vllm_reads(image: str, limits: str) -> None:
+    entry = spec(vllm={"image": image}, images={"max_per_prompt": 2})
+    assert after(vllm(entry), "--limit-mm-per-prompt") == limits
 
 
 def test_vllm_on_a_card_whose_memory_can_not_be_read_gets_no_share() -> None:

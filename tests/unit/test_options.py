@@ -275,7 +275,7 @@ def test_gain_is_nothing_on_the_cpu() -> None:
 
 
 def test_an_old_vllm_that_counts_its_neighbours_is_told() -> None:
-    entry = spec(vllm={"image": "vllm/vllm-openai:v0.9.1"})
+    entry = spec(vllm={"image": "vllm/vllm-openai:v0.9.0"})
     assert any("share no card with it" in warning for warning in on_vllm(entry, host(gpu()))[0].warnings)
     assert not any("share no card" in warning for warning in on_vllm(spec(vllm={}), host(gpu()))[0].warnings)
 

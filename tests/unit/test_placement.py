@@ -258,6 +258,17 @@ def test_a_claim_that_has_grown_counts_what_the_old_container_frees() -> None:
         placed(entry, on=host(gpu(free=3)), seen=seen(old))
 
 
+def test_a_claim_that_has_grown_takes_nothing_from_strangers() -> None:
+    """The old container has not used all of its claim, so that it gives back less than that."""
+    entry = spec(gib=19)
+    old = running(entry, claim=10 * GIB, best=str(Profile(1024, 1, None, "16bit")))
+    uses, strangers = 8, 5
+    card = gpu(total=24, free=24 - uses - strangers)
+    with pytest.raises(FitError, match=r"has 18\.75 GiB left"):
+        placed(entry, on=host(card), seen=replace(seen(old), others={card.id: strangers * GIB}))
+    assert placed(entry, on=host(gpu(total=24, free=24 - uses)), seen=seen(old))["phi"].gpus == ("GPU-a",)
+
+
 def test_an_entry_that_asks_for_the_same_keeps_the_claim_that_it_was_started_with() -> None:
     entry = spec(gib=15)
     for started_with in (10 * GIB, 20 * GIB):

@@ -181,6 +181,7 @@ def test_a_length_beyond_the_context_is_told_beside_other_mistakes() -> None:
             "flags.enable-sleep-mode: is not for flags: it follows from sleep_mode",
         ),
         ("environment: {A: 1}", "environment.A: must be text, got 1; put it in quotes"),
+        ("flags: {swap-space: 4}", "flags.swap-space: is not known to vLLM 0.33.0: gone since 0.18.0"),
         ("quantisation: int8", f"quantisation: is not a known key; known here: {VLLM_KEYS}"),
         ("devices: [gpu, tpu]", "devices.1: must be 'gpu' or 'cpu', got text 'tpu'"),
     ],
@@ -210,6 +211,43 @@ def test_an_architecture_by_which_vllm_serves_another_model_is_impossible_there(
 )
 def test_sources(after: str, message: str) -> None:
     assert wrong(changed("repository: owner/phi", after)) == [message]
+
+
+def test_a_flag_that_an_older_image_does_not_take_is_told() -> None:
+    older = changed("v0.33.0", "v0.8.5")
+    assert wrong(f"{older}    flags: {{async-scheduling: true, x: false}}\n") == [
+        f"{VLLM_LINE + 4} engines.vllm.flags.async-scheduling: is not known to vLLM 0.8.5: since 0.10.0",
+        f"{VLLM_LINE + 4} engines.vllm.flags.x: can't be false in vLLM 0.8.5: the form --no-x came with 0.9.0",
+    ]
+
+
+def test_the_image_for_the_cpu_is_looked_at_too() -> None:
+    text = f"{entry()}    cpu_image: x:v0.9.0\n    flags: {{async-scheduling: true}}\n"
+    assert wrong(text) == [
+        f"{VLLM_LINE + 5} engines.vllm.flags.async-scheduling: is not known to vLLM 0.9.0: since 0.10.0"
+    ]
+
+
+def test_an_architecture_that_an_older_image_does_not_know_is_told() -> None:
+    older = changed("v0.33.0", "v0.10.2", changed("PhiForCausalLM", "DotsOCRForCausalLM"))
+    place = f"{VLLM_LINE + 3} engines.vllm.image"
+    assert wrong(older) == [f"{place}: DotsOCRForCausalLM is not known to vLLM 0.10.2: since 0.11.0"]
+
+
+@pytest.mark.parametrize("key", ["tensor_parallel: [1, 2]", "devices: [gpu, cpu]"])
+def test_several_processes_need_shared_memory(key: str) -> None:
+    text = f"{entry()}    {key}\n    shm_mib: "
+    assert wrong(f"{text}160\n") == [
+        (
+            f"{VLLM_LINE + 5} engines.vllm.shm_mib: must be at least 161 on the CPU and over several GPUs, "
+            "where vLLM's processes share memory"
+        )
+    ]
+    assert registry({"models/phi.yaml": f"{text}161\n"}).models
+
+
+def test_one_gpu_needs_little_shared_memory() -> None:
+    assert registry({"models/phi.yaml": entry() + "    shm_mib: 16\n"}).get("phi").engines.vllm
 
 
 def test_the_root_must_be_a_mapping() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.errors import FitError
 from orchestrator.observation import Container, Foreign, Gate, Image, Observation
-from orchestrator.plan.steps import Desired, Plan, Step, removal, steps
+from orchestrator.plan.steps import Desired, Plan, Step, removal, steps, versions
 from tests.builders import container
 
 WANT = Desired(
@@ -64,7 +64,8 @@ def test_everything_there() -> None:
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"image": "an-image:2"}, "image changed: an-image:1 -> an-image:2"),
+        ({"image": "an-image:2"}, "image changed: 1 -> 2"),
+        ({"image": "another:1"}, "image changed: an-image:1 -> another:1"),
         ({"gpus": ("GPU-b",)}, "GPU changed: CPU -> GPU-b"),
         ({"port": 25001}, "port changed: 25000 -> 25001"),
         ({"address": "0.0.0.0", "key_file": "/k"}, "address changed: 127.0.0.1 -> 0.0.0.0"),
@@ -77,10 +78,27 @@ def test_everything_there() -> None:
 )
 def test_a_change_replaces_and_says_what_changed(changes: dict[str, Any], cause: str) -> None:
     want = replace(WANT, digest="e" * 64, **changes)
-    images = IMAGES | {"an-image:2": Image("sha256:2", "source-1")}
+    images = IMAGES | dict.fromkeys(("an-image:2", "another:1"), Image("sha256:2", "source-1"))
     assert only(container("phi"), want=want, images=images) == Step(
         "replace", "phi-transformers", cause, "id-phi-transformers"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("vllm/vllm-openai:v0.32.0", "vllm/vllm-openai:v0.33.0", ("v0.32.0", "v0.33.0")),
+        ("hub:5000/a:1", "hub:5000/a:2", ("1", "2")),
+        ("hub:5000/a", "hub:5001/a", ("hub:5000/a", "hub:5001/a")),
+        ("a", "a:2", ("a", "a:2")),
+        ("a:1", "b:2", ("a:1", "b:2")),
+        ("a:1", "a:1", ("a:1", "a:1")),
+        (f"sha256:{'1' * 64}", "a:2", ("sha256:111111111111", "a:2")),
+        (f"a@sha256:{'1' * 64}", f"a@sha256:{'2' * 64}", ("a@sha256:111111111111", "a@sha256:222222222222")),
+    ],
+)
+def test_versions_are_told_by_what_differs(old: str, new: str, told: tuple[str, str]) -> None:
+    assert versions(old, new) == told
 
 
 def test_a_key_that_is_no_longer_asked_for_replaces() -> None:

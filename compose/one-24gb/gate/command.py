@@ -45,6 +45,7 @@ def parse(argv: Sequence[str], host: str) -> Options:
         gpus=tuple(found.gpu),
         claim_mib=found.claim_mib,
         secrets=tuple(found.secret),
+        sleep_mode=found.sleep_mode,
         policy=Policy(found.restarts, found.pause, found.forget_after),
         grace_s=found.grace,
         poll_s=found.poll,
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ENV=FILE",
         help="secret file (repeatable)",
     )
+    add("--sleep-mode", action="store_true", help="the engine can sleep: health asks it for GET /is_sleeping too")
     add("--name", default="", help="name of the container (default: its host name)")
     add("--locks", default=DEFAULT_LOCKS, metavar="DIR", help="folder of the locks (default: %(default)s)")
     add("--state", default=DEFAULT_STATE, metavar="FILE", help="where health reads (default: %(default)s)")

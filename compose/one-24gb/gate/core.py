@@ -36,8 +36,8 @@ class State:
     detail: str = ""
     exit_code: int | None = None
 
-    def to_json(self, port: int) -> str:
-        """One line; ``port`` is for our own health check and is not shown by it."""
+    def to_json(self, port: int, *, sleep_mode: bool = False) -> str:
+        """One line; ``port`` and ``sleep_mode`` are for our own health check and are not shown by it."""
         return json.dumps(
             {
                 "schema": SCHEMA,
@@ -48,6 +48,7 @@ class State:
                 "detail": clip(self.detail, _DETAIL_BYTES),
                 "exit_code": self.exit_code,
                 "port": port,
+                "sleep_mode": sleep_mode,
             }
         )
 

@@ -33,6 +33,7 @@ class Options:
     gpus: tuple[str, ...] = ()
     claim_mib: int = 0
     secrets: tuple[tuple[str, Path], ...] = ()
+    sleep_mode: bool = False
     policy: core.Policy = _DEFAULT_POLICY
     grace_s: float = 25.0
     poll_s: float = 0.25
@@ -48,7 +49,7 @@ class Supervisor:
     def __init__(self, options: Options, wake: Wake) -> None:
         self._options = options
         self._wake = wake
-        self._file = StateFile(options.state, options.port)
+        self._file = StateFile(options.state, options.port, sleep_mode=options.sleep_mode)
         self._record = RecordFile(options.locks / core.record_name(options.name))
         self._locks = GpuLocks(options.locks, options.gpus, options.name, options.host)
         self._argv = core.digest(options.argv)
@@ -96,7 +97,7 @@ class Supervisor:
         self._state = replace(self._state, restarts=start.restarts, reason=start.reason)
         if start.pause_s:
             most = self._options.policy.restarts
-            self._show(core.PAUSING, f"restart {start.restarts} of {most} after {start.pause_s:g} s")
+            self._show(core.PAUSING, f"restart {start.restarts} of {most} after {start.pause_s:g} s: {start.reason}")
             self._wake.pause(start.pause_s)
 
     def _one_start(self, restarts: int) -> core.Ended:

@@ -18,13 +18,14 @@ def write_whole(path: Path, text: str) -> None:
 class StateFile:
     """Where the health check reads the phase."""
 
-    def __init__(self, path: Path, port: int) -> None:
+    def __init__(self, path: Path, port: int, *, sleep_mode: bool) -> None:
         self._path = path
         self._port = port
+        self._sleep_mode = sleep_mode
 
     def write(self, state: State) -> None:
         """Raises OSError when the folder is missing or not writable."""
-        write_whole(self._path, state.to_json(self._port) + "\n")
+        write_whole(self._path, state.to_json(self._port, sleep_mode=self._sleep_mode) + "\n")
 
 
 class RecordFile:

@@ -9,7 +9,8 @@ locks are judged by other means than its own.
 
 Knobs, by environment: STUB_LOAD_SECONDS (0.2), STUB_LOAD_UNTIL=path of a file that has to be there before loading
 ends, STUB_EXIT=code after loading, STUB_NEVER_READY=1 loads for ever, STUB_WRONG_NAME=name served instead of
---served-name, STUB_SHARED=folder for markers (the first writable of /locks, /cache).
+--served-name, STUB_ANSWER=text instead of the usual answer, STUB_SHARED=folder for markers (the first writable of
+/locks, /cache).
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ def answer(body: dict[str, Any], name: str) -> dict[str, Any]:
     parts = [p for m in body["messages"] if isinstance(m["content"], list) for p in m["content"]]
     urls = [p["image_url"]["url"] for p in parts if p["type"] == "image_url"]
     images = sum(bool(base64.b64decode(url.partition(";base64,")[2], validate=True)) for url in urls)
-    message = {"role": "assistant", "content": f"stub {name} saw {images} images"}
+    text = os.environ.get("STUB_ANSWER") or f"stub {name} saw {images} images"
+    message = {"role": "assistant", "content": text}
     return {
         "id": "stub-1",
         "object": "chat.completion",
