@@ -50,12 +50,12 @@ GROUPS = (("qwen2-vl-2b",), ("qwen2-vl-7b", "dots-ocr", "phi-3-5-vision"), ("int
 
 @dataclass(frozen=True)
 class Served:
-    """Models that came up together on vLLM, what they said then, and what ``up`` said."""
+    """Models that came up together on vLLM, what they said then, and the plan that ``up`` showed."""
 
     cli: Cli
     families: tuple[Family, ...]
     answers: Mapping[str, tuple[tuple[str | None, str | None], ...]]
-    said: str
+    plan: str
 
 
 def _mark(group: tuple[str, ...]) -> tuple[pytest.MarkDecorator, ...]:
@@ -79,8 +79,8 @@ def served(
         weights = family.make(engine, image_of(f"{family.image}-cpu"), folder)
         write_yaml(cli.registry / f"{family.model}.yaml", family.on_both(str(weights / "tiny"), family.port + 50))
     names = [family.model for family in families]
-    said = cli.run("up", *names, "--mode", "vllm", "--timeout", str(SECONDS), timeout=SECONDS + 60)
-    yield Served(cli, families, {family.model: _answers(family, family.port + 50) for family in families}, said.err)
+    shown = cli.run("up", *names, "--mode", "vllm", "--timeout", str(SECONDS), timeout=SECONDS + 60)
+    yield Served(cli, families, {family.model: _answers(family, family.port + 50) for family in families}, shown.out)
     cli.run("down", *names, "--yes")
     assert cli.status() == {}
 
@@ -129,7 +129,7 @@ def test_its_command_line_is_that_of_the_entry(served: Served) -> None:
 def test_what_the_report_does_not_allow_is_warned_of(served: Served) -> None:
     for family in served.families:
         warned = f"{family.model}: the founding report does not allow vllm, the facts do"
-        assert (warned in served.said) == (family.entry in {"internvl2-2b", "phi-3-vision"})
+        assert (warned in served.plan) == (family.entry in {"internvl2-2b", "phi-3-vision"})
 
 
 def test_our_server_gives_the_same_answers(served: Served) -> None:
