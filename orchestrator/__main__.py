@@ -20,7 +20,7 @@ Options:
   -h, --help      Show this message and exit.
 
 Commands:
-  models     List, show and validate registry entries.
+  models     List, show, validate and check registry entries.
   inventory  Show this host's GPUs, Docker and Compose.
   recommend  Show which models a GPU can run, and with what limits.
   plan       Show what 'up' would do, with causes.

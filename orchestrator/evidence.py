@@ -1,7 +1,8 @@
-"""What was measured, as values. They rest on what ran, and on nothing else."""
+"""What was measured, and what engines say of themselves, as values. They rest on what ran, and on nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -53,3 +54,20 @@ class Measurement:
     fingerprint: Fingerprint
     static: int
     when: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the engine inside one image said of itself when it was asked, at ``when`` in Unix seconds.
+
+    ``architectures``: each with the class that serves it, "" where the engine does not tell. ``families``: those of our
+    server in that image; None where it holds no server of ours.
+    """
+
+    engine: str
+    version: str
+    image: str
+    image_id: str
+    when: float
+    architectures: Mapping[str, str]
+    families: tuple[str, ...] | None = None

@@ -12,7 +12,7 @@ from orchestrator.observation import LockState, Observation, Previous, Remains
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Download
-    from orchestrator.evidence import Holder, Measurement, Use
+    from orchestrator.evidence import Holder, Listing, Measurement, Use
     from orchestrator.inventory import Gpu, Host
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
@@ -128,6 +128,12 @@ class DockerActor(Protocol):
 
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid), by a container of ``image``."""
+
+    def run_script(self, image: str, script: str, words: Sequence[str]) -> str:
+        """What a Python script prints in a throw-away container, which has no network, no GPU and no rights.
+
+        The script has to see to its own end. OrchestratorError with the end of its stderr where it printed nothing.
+        """
 
     def start(self, container: str) -> None:
         """Start a stopped container."""
@@ -289,6 +295,12 @@ class Workspace(Protocol):
     def record(self, measurements: Sequence[Measurement]) -> None:
         """Keep measurements, each in place of an earlier one with the same fingerprint."""
 
+    def listings(self) -> tuple[Listing, ...]:
+        """What engines said of themselves on this host, one for each image reference."""
+
+    def hear(self, listing: Listing) -> None:
+        """Keep what an engine said, in place of what the same image, or an earlier one of its name, said."""
+
     def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
         """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""
 
@@ -307,6 +319,9 @@ class Library(Protocol):
 
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
+
+    def inquiry(self) -> str:
+        """The script that asks an engine inside its image."""
 
     def probe_image(self) -> bytes:
         """The known image, a PNG."""

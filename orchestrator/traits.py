@@ -22,6 +22,9 @@ DOCKER_START_INTERVAL = (25, 0)
 #: ``include`` of other files: Docker Compose 2.20
 COMPOSE_MINIMUM = (2, 20)
 
+#: architectures that vLLM lists and serves by another model: HfMoondream (moondream2) by Moondream3, since 0.21.0
+VLLM_OTHER_MODELS = frozenset({"HfMoondream"})
+
 #: The official image of vLLM for the CPU (from its documentation; never pulled or run here), and the version in the
 #: image of ours that takes its place where it can't be had (templates/images/vllm)
 VLLM_CPU_IMAGE = "vllm/vllm-openai-cpu:v0.33.0-x86_64"

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.evidence import Fingerprint, Holder, Measurement, Use
+from orchestrator.evidence import Fingerprint, Holder, Listing, Measurement, Use
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import (
     ASLEEP,
@@ -179,7 +179,10 @@ class FakeDocker:
 
 @dataclass
 class FakeActor:
-    """DockerActor. ``fails`` says which verb raises what, ``born`` how a container that is made anew turns out."""
+    """DockerActor. ``fails`` says which verb raises what, ``born`` how a container that is made anew turns out.
+
+    ``says``: what scripts print, by the image's reference.
+    """
 
     docker: FakeDocker
     log: list[str]
@@ -193,6 +196,7 @@ class FakeActor:
     """Why nvidia-smi fails in a container, by its id."""
     removed: Callable[[], None] = lambda: None
     """What else happens when a container has been removed."""
+    says: dict[str, str] = field(default_factory=dict)
     born: Callable[[Container], Container] = field(default_factory=lambda: _serving)
     recipes: dict[str, Container] = field(default_factory=dict)
 
@@ -219,6 +223,11 @@ class FakeActor:
         self.docker.volumes |= set(names)
         for name in names:
             self.docker.owners.pop(name, None)
+
+    def run_script(self, image: str, script: str, words: Sequence[str]) -> str:
+        (reference,) = [name for name, found in self.docker.images.items() if found.id == image]
+        self._do(f"script in {reference}", " ".join(words))
+        return self.says[reference]
 
     def start(self, container: str) -> None:
         self._do("start", container)
@@ -479,6 +488,7 @@ class FakeWorkspace:
     """Files whose writer died."""
     hidden: bool = False
     """Whether documents can't be looked at."""
+    heard: dict[str, Listing] = field(default_factory=dict)
     previous: dict[tuple[str, str], Previous] = field(default_factory=dict)
 
     def folder(self, project: str) -> Path:
@@ -553,6 +563,12 @@ class FakeWorkspace:
     def lock_state(self) -> LockState:
         return self.lock_of
 
+    def listings(self) -> tuple[Listing, ...]:
+        return tuple(self.heard.values())
+
+    def hear(self, listing: Listing) -> None:
+        self.heard[listing.image] = listing
+
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:
         if self.busy is not None:
@@ -582,6 +598,9 @@ class FakeLibrary:
 
     def beside(self, folder: str) -> dict[str, bytes]:
         return {"__main__.py": b"# the gate\n"} if folder == GATE_FOLDER else {"model.safetensors": b"\xff"}
+
+    def inquiry(self) -> str:
+        return "# asks an engine\n"
 
     def probe_image(self) -> bytes:
         return PROBE_IMAGE

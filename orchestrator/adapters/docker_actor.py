@@ -31,6 +31,10 @@ _PROGRAM = (Path(__file__).parent / "fetch_program.py").read_text(encoding="utf-
 _SMI = ("timeout", "10", "nvidia-smi", "-L")
 #: exit codes of a program that is missing or can't be run, and of one that ``timeout`` ended
 _CANT_RUN, _TIMED_OUT = frozenset({125, 126, 127}), 124
+#: label of the containers that run a script, which ends by itself
+_SCRIPT = f"{LABEL}script"
+#: lines of a script's stderr that are shown
+_LAST = 5
 
 
 @contextmanager
@@ -189,10 +193,49 @@ class SdkActor:
                 remove=True,
             )
 
-    def _clear(self, label: str, **filters: str) -> None:
-        """Remove what earlier ones left that were cut off."""
-        for left in self._client.api.containers(all=True, filters={"label": label, **filters}):
+    def _clear(self, label: str, **which: str) -> None:
+        """Remove what earlier runs left that were cut off."""
+        for left in self._client.api.containers(all=True, filters={"label": label, **which}):
             self._client.api.remove_container(left["Id"], force=True)
+
+    def run_script(self, image: str, script: str, words: Sequence[str]) -> str:
+        """What a Python script prints in a throw-away container, which has no network, no GPU and no rights."""
+        api = self._client.api
+        with _said(f"can't run a script in {image}"):
+            self._clear(_SCRIPT, status="exited")
+            made = api.create_container(
+                image,
+                command=["-c", script, *words],
+                entrypoint=["python3"],
+                user="2000:0",
+                # a host whose default runtime is NVIDIA's would put GPUs in
+                environment={"HOME": "/tmp", "NVIDIA_VISIBLE_DEVICES": "void", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
+                labels=[_SCRIPT],
+                host_config=api.create_host_config(
+                    init=True,
+                    network_mode="none",
+                    read_only=True,
+                    tmpfs={"/tmp": "uid=2000,mode=1777"},  # noqa: S108 (inside the container)
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges"],
+                ),
+            )["Id"]
+            try:
+                api.start(made)
+                api.wait(made)
+                said, complained = (
+                    api.logs(made, stdout=stdout, stderr=not stdout).decode(errors="replace")
+                    for stdout in (True, False)
+                )
+            finally:
+                api.remove_container(made, force=True, v=True)
+        if not said:
+            last = "".join(f"\n  {line}" for line in complained.splitlines()[-_LAST:])
+            raise OrchestratorError(
+                f"a script in {image} gave no answer{last}",
+                hint=f"see whether the image works: docker run --rm --entrypoint python3 {image} --version",
+            )
+        return said
 
     def start(self, container: str) -> None:
         """Start a stopped container."""

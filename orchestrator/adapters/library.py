@@ -38,6 +38,10 @@ class Files:
             raise RequestError(f"no weights come with orchestrator as {folder}", where="source.builtin in the registry")
         return found
 
+    def inquiry(self) -> str:
+        """The script that asks an engine inside its image."""
+        return package.inquiry()
+
     def probe_image(self) -> bytes:
         """The known image, a PNG."""
         return package.probe_image()

@@ -22,6 +22,11 @@ def files(name: str) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+def inquiry() -> str:
+    """The script that asks an engine inside its image."""
+    return (_ROOT / "inquiry.py").read_text(encoding="utf-8")
+
+
 def probe_image() -> bytes:
     """The known image that a model is asked about before it counts as ready."""
     return (_ROOT / "probe.png").read_bytes()

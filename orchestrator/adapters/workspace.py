@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from orchestrator.adapters.lock_state import keepers, note_pid
 from orchestrator.errors import OrchestratorError
-from orchestrator.evidence import Fingerprint, Measurement
+from orchestrator.evidence import Fingerprint, Listing, Measurement
 from orchestrator.observation import LockState, Previous
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
@@ -25,6 +26,7 @@ STATE_VARIABLE = "ORCHESTRATOR_STATE_DIR"
 _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
 _MEASURED = "measurements.json"
+_LISTED = "listings.json"
 _KEPT = "previous"
 _POLL = 0.2
 #: what ``write_atomically`` writes to before it replaces the file: ``.NAME.PID``
@@ -163,6 +165,24 @@ class StateFolder:
         entries = [asdict(kept[fingerprint]) for fingerprint in sorted(kept)]
         write_atomically(self._root / _MEASURED, json.dumps(entries, indent=1).encode())
 
+    def listings(self) -> tuple[Listing, ...]:
+        """What engines said of themselves on this host; nothing where the file can't be read, as above."""
+        try:
+            return tuple(_listing(entry) for entry in json.loads((self._root / _LISTED).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return ()
+
+    def hear(self, listing: Listing) -> None:
+        """Keep what an engine said, in place of what the same image, or an earlier one of its name, said."""
+        others = [
+            known
+            for known in self.listings()
+            if (known.engine, known.image) != (listing.engine, listing.image)
+            and (known.engine, known.image_id) != (listing.engine, listing.image_id)
+        ]
+        kept = sorted([*others, listing], key=lambda known: (known.engine, known.image))
+        write_atomically(self._root / _LISTED, json.dumps([asdict(known) for known in kept], indent=1).encode())
+
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:
         """The host's lock. The kernel frees it when its holder dies, however it dies."""
@@ -232,6 +252,19 @@ def _dead(pid: str) -> bool:
     except (OSError, OverflowError):  # it is another user's
         return False
     return False
+
+
+def _listing(entry: dict[str, Any]) -> Listing:
+    families = entry["families"]
+    return Listing(
+        engine=str(entry["engine"]),
+        version=str(entry["version"]),
+        image=str(entry["image"]),
+        image_id=str(entry["image_id"]),
+        when=float(entry["when"]),
+        architectures={str(name): str(class_) for name, class_ in entry["architectures"].items()},
+        families=None if families is None else tuple(map(str, families)),
+    )
 
 
 def _previous(file: Path) -> Previous | None:

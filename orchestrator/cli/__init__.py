@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: verb to its one line of help; kept here so that --help imports no verb
 _VERBS = {
-    "models": "List, show and validate registry entries.",
+    "models": "List, show, validate and check registry entries.",
     "inventory": "Show this host's GPUs, Docker and Compose.",
     "recommend": "Show which models a GPU can run, and with what limits.",
     "plan": "Show what 'up' would do, with causes.",

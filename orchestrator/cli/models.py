@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from orchestrator.cli.context import Context, as_json
-from orchestrator.report.models import model_text, models_table
+from orchestrator.app.checking import check, heard_before
+from orchestrator.cli.context import Context, as_json, names, print_json
+from orchestrator.report.checking import check_json, check_text
+from orchestrator.report.models import model_text, models_json, models_table
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List, show and validate registry entries."""
+    """List, show, validate and check registry entries."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(_list)
 
@@ -25,16 +26,11 @@ def command(ctx: click.Context) -> None:
 def _list(context: Context, as_json: bool = False) -> None:
     """Show all entries: the built-in ones and yours."""
     specs = tuple(context.world.library.registry(context.registries).models.values())
+    pairs = heard_before(context.world, specs)
     if as_json:
-        click.echo(
-            json.dumps(
-                {"schema": 1, "models": [s.model_dump(mode="json") for s in specs]},
-                indent=2,
-                ensure_ascii=False,
-            )
-        )
+        print_json({"schema": 1, "models": models_json(specs, pairs)})
     else:
-        click.echo(models_table(specs), nl=False)
+        click.echo(models_table(specs, pairs), nl=False)
 
 
 @command.command("show")
@@ -44,7 +40,11 @@ def _list(context: Context, as_json: bool = False) -> None:
 def _show(context: Context, name: str, as_json: bool) -> None:
     """Show everything known of one entry."""
     spec = context.world.library.registry(context.registries).get(name)
-    click.echo(spec.model_dump_json(indent=2) if as_json else model_text(spec), nl=as_json)
+    pairs = heard_before(context.world, [spec])
+    if as_json:
+        print_json(models_json([spec], pairs)[0])
+    else:
+        click.echo(model_text(spec, pairs), nl=False)
 
 
 @command.command("validate")
@@ -55,3 +55,22 @@ def _validate(context: Context, path: Path | None) -> None:
     folders = (path,) if path else context.registries
     registry = context.world.library.registry(folders)
     click.echo(f"{len(registry.models)} entries are valid")
+
+
+@command.command("check")
+@names
+@as_json
+@click.pass_obj
+def _check(context: Context, names: tuple[str, ...], as_json: bool) -> int:
+    """Ask the engines, inside their images, what they serve (default: all models).
+
+    Exit code 1 if one contradicts the registry, or can't be asked although its image is here.
+    """
+    registry = context.world.library.registry(context.registries)
+    specs = tuple(map(registry.get, dict.fromkeys(names))) if names else tuple(registry.models.values())
+    pairs = check(context.world, specs, lambda text: click.echo(text, err=True))
+    if as_json:
+        print_json(check_json(pairs))
+    else:
+        click.echo(check_text(pairs), nl=False)
+    return int(any(pair.failed or pair.contradicted for pair in pairs))

@@ -316,6 +316,14 @@ class ModelSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _is_no_trap(self) -> Self:
+        vllm = self.engines.vllm
+        if vllm is not None and vllm.possible and self.architecture.name in traits.VLLM_OTHER_MODELS:
+            words = f"must be false: vLLM serves another model by the name {self.architecture.name}"
+            refuse([(("engines", "vllm", "possible"), words)])
+        return self
+
+    @model_validator(mode="after")
     def _vllm_knows_it(self) -> Self:
         if (vllm := self.engines.vllm) is not None and vllm.possible:
             trouble = traits.architecture_trouble(self.architecture.name, vllm.image)

@@ -4,49 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.registry.spec import Engine, Fact, ModelSpec, Vllm
+from orchestrator.compatibility import Pair
+from orchestrator.registry.spec import ENGINES, Engine, Fact, ModelSpec, Vllm
+from orchestrator.report.checking import heard_json, heard_text
 from orchestrator.report.table import table
 
-_ENGINES = ("vllm", "transformers")
 
-
-def models_table(specs: Sequence[ModelSpec]) -> str:
+def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> str:
     """One line per entry: what it is, and how each engine is known to work."""
     header = ("NAME", "PARAMETERS", "VLLM", "TRANSFORMERS", "SUMMARY")
-    return table(
-        [
-            (
-                s.name,
-                _count(s.parameters.total),
-                _known(s.engines.vllm),
-                _known(s.engines.transformers),
-                s.summary,
-            )
-            for s in specs
-        ],
-        header,
-    )
+    known = {(pair.spec.name, pair.engine): _known(pair) for pair in pairs}
+    rows = [
+        (s.name, _count(s.parameters.total), *(known.get((s.name, engine), "-") for engine in ENGINES), s.summary)
+        for s in specs
+    ]
+    return table(rows, header)
+
+
+def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[str, object]]:
+    """Each entry as it is written, and what engines said of it here (``asked``, by engine)."""
+    return [
+        {
+            **spec.model_dump(mode="json"),
+            "asked": {
+                pair.engine: {"listed": pair.finding.evidence, **heard_json(pair.listing)}
+                for pair in pairs
+                if pair.spec.name == spec.name and pair.finding and pair.listing
+            },
+        }
+        for spec in specs
+    ]
 
 
 def _count(parameters: int) -> str:
     return f"{parameters / 1e9:.2f} B" if parameters >= 10**8 else f"{parameters / 1e6:.2f} M"
 
 
-def _known(engine: Engine | None) -> str:
-    if engine is None:
-        return "-"
-    if not engine.possible:
+def _known(pair: Pair) -> str:
+    if not pair.known.possible:
         return "impossible"
-    level = _level(engine)
-    return level if engine.report.allowed else f"on request ({level})"
+    return _level(pair) if pair.known.report.allowed else f"on request ({_level(pair)})"
 
 
-def _level(engine: Engine) -> str:
+def _level(pair: Pair) -> str:
     """A stand-in for a repository's code proves the way there, not the code."""
-    return engine.evidence.level + (" by stand-in" if engine.evidence.stand_in else "")
+    return pair.level + (" by stand-in" if pair.known.evidence.stand_in else "")
 
 
-def model_text(spec: ModelSpec) -> str:
+def model_text(spec: ModelSpec, pairs: Sequence[Pair]) -> str:
     """Everything known of one entry."""
     shape = spec.architecture
     rows = [
@@ -68,7 +73,7 @@ def model_text(spec: ModelSpec) -> str:
         ("stop", ", ".join(map(repr, spec.prompt.stop))),
     ]
     text = f"{spec.name}: {spec.title}. {spec.summary}\n" + table([row for row in rows if row[1]])
-    text += "".join(_engine(name, engine) for name in _ENGINES if (engine := getattr(spec.engines, name)) is not None)
+    text += "".join(_engine(pair) for pair in pairs if pair.spec.name == spec.name)
     return text + "".join(_facts("known", spec.known))
 
 
@@ -82,16 +87,17 @@ def _source(spec: ModelSpec) -> str:
     return f"{source.repository} at revision {source.revision or 'unknown'}{code}"
 
 
-def _engine(name: str, engine: Engine) -> str:
-    report = engine.report
+def _engine(pair: Pair) -> str:
+    engine, report = pair.known, pair.known.report
     said = f"{'allowed' if report.allowed else 'not allowed'}"
     said += f", {report.memory_gb} GB" if report.memory_gb else ""
     said += f", {report.status}" if report.status else ""
     said += f", {report.notes}" if report.notes else ""
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
-    text = f"\non {name}\n"
+    text = f"\non {pair.engine}\n"
     text += f"  report of 24 January 2026: {said}\n" if report.status else ""
-    text += f"  evidence: {_level(engine)}{note}\n"
+    text += f"  evidence: {_level(pair)}{note}\n"
+    text += f"  asked: {said}\n" if (said := heard_text(pair)) else ""
     possible = "possible" if engine.possible else "not possible"
     text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
     text += f"  weights {', '.join(engine.stored)}, the preferred first; {_smallest(engine)}\n"

@@ -41,7 +41,8 @@ def test_every_verb_explains_itself(do: Command, verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", [("models", "list"), ("models", "show"), ("models", "validate"), ("image", "list"), ("image", "build")]
+    "verb",
+    [*(("models", verb) for verb in ("list", "show", "validate", "check")), ("image", "list"), ("image", "build")],
 )
 def test_every_second_verb_explains_itself(do: Command, verb: tuple[str, str]) -> None:
     assert do(*verb, "--help").out.startswith(f"Usage: orchestrator {' '.join(verb)}")

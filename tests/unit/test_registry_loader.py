@@ -190,6 +190,13 @@ def test_engine_settings(line: str, message: str) -> None:
     assert wrong(entry() + f"    {line}\n") == [f"{VLLM_LINE + 4} engines.vllm.{message}"]
 
 
+def test_an_architecture_by_which_vllm_serves_another_model_is_impossible_there() -> None:
+    trap = changed("name: PhiForCausalLM", "name: HfMoondream")
+    assert wrong(trap) == [
+        f"{VLLM_LINE - 1} engines.vllm.possible: must be false: vLLM serves another model by the name HfMoondream"
+    ]
+
+
 @pytest.mark.parametrize(
     ("after", "message"),
     [

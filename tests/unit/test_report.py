@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.compatibility import Pair
 from orchestrator.errors import FitError
+from orchestrator.evidence import Listing
 from orchestrator.inventory import GIB
 from orchestrator.observation import Gate
 from orchestrator.plan.placement import Placements
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.profile import Profile
+from orchestrator.registry.spec import ENGINES, ModelSpec
 from orchestrator.report.inventory import inventory_json, inventory_text
 from orchestrator.report.models import model_text, models_table
 from orchestrator.report.plan import plan_json, plan_text
@@ -225,6 +228,16 @@ def test_an_inventory_as_text_and_json() -> None:
     )
 
 
+def pairs(*specs: ModelSpec, said: Listing | None = None) -> list[Pair]:
+    """Every model on each of its engines; ``said`` is what vLLM said."""
+    return [
+        Pair(spec, name, ("own:1", "ours:1"), said if name == "vllm" else None)
+        for spec in specs
+        for name in ENGINES
+        if spec.engine(name) is not None
+    ]
+
+
 def test_models_as_a_table() -> None:
     entry = spec(
         gib=4,
@@ -237,7 +250,7 @@ def test_models_as_a_table() -> None:
         gib=0.001,
         vllm={"report": {"allowed": False}},
     )
-    assert models_table([entry, small]) == (
+    assert models_table([entry, small], pairs(entry, small)) == (
         "NAME  PARAMETERS  VLLM               TRANSFORMERS  SUMMARY\n"
         "phi   2.15 B      impossible         listed        A model\n"
         "tiny  0.54 M      on request (none)  -             A model\n"
@@ -248,8 +261,23 @@ def test_a_stand_in_is_told_wherever_the_level_is() -> None:
     evidence = {"level": "served-tiny", "stand_in": True, "note": "tiny weights"}
     source = {"repository": "owner/phi", "licence": "MIT", "remote_code": True}
     entry = spec(source=source, transformers={"evidence": evidence})
-    assert "  served-tiny by stand-in  A model\n" in models_table([entry])
-    assert "  evidence: served-tiny by stand-in: tiny weights\n" in model_text(entry)
+    assert "  served-tiny by stand-in  A model\n" in models_table([entry], pairs(entry))
+    assert "  evidence: served-tiny by stand-in: tiny weights\n" in model_text(entry, pairs(entry))
+
+
+def test_what_the_engine_said_is_told_with_its_image_and_day() -> None:
+    entry = spec(vllm={"report": {"allowed": True, "status": "tested"}})
+    said = Listing("vllm", "0.32.0", "ours:1", f"sha256:{'ab' * 32}", 1795910400.0, {"PhiForCausalLM": ""})
+    assert " listed  -             A model\n" in models_table([entry], pairs(entry, said=said))
+    text = model_text(entry, pairs(entry, said=said))
+    assert "  evidence: listed\n" in text
+    words = "listed by vLLM 0.32.0, image ours:1 sha256:abababababab, asked 2026-11-29; the entry's image is own:1"
+    assert f"  asked: {words}\n" in text
+    unlisted = replace(said, image="own:1", architectures={})
+    text = model_text(entry, pairs(entry, said=unlisted))
+    assert "  evidence: none\n" in text
+    assert "  asked: vLLM 0.32.0 has no class for PhiForCausalLM; the registry says possible, image own:1 " in text
+    assert "entry's image" not in text
 
 
 def test_everything_known_of_a_model() -> None:
@@ -260,7 +288,7 @@ def test_everything_known_of_a_model() -> None:
             "report": {"allowed": True, "memory_gb": 4.5, "status": "tested"},
         },
     )
-    text = model_text(entry)
+    text = model_text(entry, pairs(entry))
     assert text.startswith("phi: Phi. A model\n")
     assert "known: it was seen [a run]\n" in text
     assert "  problem: it is slow [another run]\n" in text

@@ -68,6 +68,16 @@ class Family:
         entry["engines"] = {"transformers": served}
         return entry
 
+    def on_both(self, folder: str, port: int) -> dict[str, Any]:
+        """The same on both engines; vLLM gets ``port``, the flags that its entry has, and a cache for tiny shapes."""
+        entry = self.registry_entry(folder)
+        entry["architecture"] |= {"layers": 2, "kv_heads": 4, "head_size": 32, "hidden_size": 128}
+        served: dict[str, Any] = read_yaml(MODELS / f"{self.entry}.yaml")["engines"]["vllm"]
+        served.pop("smallest", None)
+        served |= {"port": port, "devices": ["cpu"], "dtype": "float32", "storages": ["16bit"], **self.engine}
+        entry["engines"]["vllm"] = served
+        return entry
+
 
 def _system(text: str) -> Mapping[str, Any]:
     return {"messages": [{"role": "system", "content": text}, {"role": "user", "content": "hi"}]}

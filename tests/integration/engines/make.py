@@ -11,7 +11,7 @@ import importlib
 import sys
 from pathlib import Path
 
-FAMILIES = ("qwen2_vl", "got_ocr2", "dots_ocr", "phi3_vision", "internvl2", "moondream2")
+FAMILIES = ("qwen2_vl", "got_ocr2", "dots_ocr", "phi3_vision", "phi3_vision_large", "internvl2", "moondream2")
 
 
 def main(arguments: list[str]) -> int:

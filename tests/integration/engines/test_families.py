@@ -54,9 +54,10 @@ def client(served: Cli, family: Family) -> Iterator[openai.OpenAI]:
         yield made
 
 
-def picture(number: int) -> dict[str, Any]:
-    """An image part; each number has its own."""
-    image = Image.new("RGB", (64 + 12 * number, 48 + 5 * number), (250, 250, 240 - 20 * number))
+def picture(number: int, size: tuple[int, int] = (0, 0)) -> dict[str, Any]:
+    """An image part; each number has its own, of its own size unless one is given."""
+    size = size if all(size) else (64 + 12 * number, 48 + 5 * number)
+    image = Image.new("RGB", size, (250, 250, 240 - 20 * number))
     draw = ImageDraw.Draw(image)
     draw.rectangle((4, 4, 20 + 9 * number, 30), fill=(20 * number, 40, 90))
     draw.line((0, 40, 60, 8 * number), fill=(200, 0, 0), width=3)

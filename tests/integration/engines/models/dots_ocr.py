@@ -10,11 +10,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, Qwen2TokenizerFast
 from .making import byte_level, fill, prefer, readable, write_code, write_json, write_weights
 
 END, END_ANSWER = "<|endoftext|>", "<|endofassistant|>"
-#: In the order of the published tokenizer, from 151643 and from 151665 there.
+#: In the order of the published tokenizer, from 151643 on, from 151656 and from 151665 there.
 SPECIAL = (
     END,
     "<|im_start|>",
     "<|im_end|>",
+    "<|video_pad|>",
     "<|imgpad|>",
     "<|img|>",
     "<|endofimg|>",
@@ -69,9 +70,9 @@ def make(folder: Path, seed: int) -> None:
             "hidden_size": 64,
             "intermediate_size": 128,
             "max_position_embeddings": 4096,
-            "num_attention_heads": 4,
+            "num_attention_heads": 2,
             "num_hidden_layers": 2,
-            "num_key_value_heads": 2,
+            "num_key_value_heads": 1,
             "rms_norm_eps": 1e-6,
             "rope_theta": 1000000,
             "sliding_window": 131072,
@@ -81,7 +82,7 @@ def make(folder: Path, seed: int) -> None:
             "use_cache": True,
             "vocab_size": tokens.get_vocab_size(),
             "image_token_id": tokens.token_to_id("<|imgpad|>"),
-            "video_token_id": tokens.token_to_id(END),
+            "video_token_id": tokens.token_to_id("<|video_pad|>"),
             "vision_config": {
                 "embed_dim": 48,
                 "hidden_size": 64,

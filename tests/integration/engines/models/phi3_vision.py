@@ -23,6 +23,7 @@ SPECIAL = (
     ("<|placeholder5|>", True),
     ("<|placeholder6|>", True),
     ("<|user|>", False),
+    *((f"<|placeholder{number}|>", True) for number in range(7, 40)),
     ("<|image|>", True),
 )
 END, END_TURN = "<|endoftext|>", "<|end|>"
@@ -32,8 +33,9 @@ TEMPLATE = (
 )
 
 
-def make(folder: Path, seed: int) -> None:
-    tokens = _tokens()
+def make(folder: Path, seed: int, *, clip: int = 32) -> None:
+    """``clip``: the width of the vision tower, 32, or 1024 as published; then the marks have their published places."""
+    tokens = _tokens(words=32000 if clip == 1024 else 0)
     end, end_turn = tokens.token_to_id(END), tokens.token_to_id(END_TURN)
     write_code("phi3_vision", folder)
     write_json(
@@ -56,12 +58,12 @@ def make(folder: Path, seed: int) -> None:
                 "with_learnable_separator": True,
             },
             "img_processor": {
-                "image_dim_out": 32,
+                "image_dim_out": clip,
                 "model_name": "openai/clip-vit-large-patch14-336",
                 "name": "clip_vision_model",
                 "num_img_tokens": 144,
             },
-            "hidden_size": 64,
+            "hidden_size": 128,
             "intermediate_size": 128,
             "num_attention_heads": 4,
             "num_hidden_layers": 2,
@@ -70,8 +72,8 @@ def make(folder: Path, seed: int) -> None:
             "original_max_position_embeddings": 4096,
             "rope_scaling": {
                 "type": "su",
-                "short_factor": [1.05 + step / 10 for step in range(8)],
-                "long_factor": [1.05 + 2.0 * step for step in range(8)],
+                "short_factor": [1.05 + step / 10 for step in range(16)],
+                "long_factor": [1.05 + 2.0 * step for step in range(16)],
             },
             "rope_theta": 10000.0,
             "rms_norm_eps": 1e-5,
@@ -86,9 +88,9 @@ def make(folder: Path, seed: int) -> None:
         preprocessor_config={
             "auto_map": {
                 "AutoProcessor": "processing_phi3_v.Phi3VProcessor",
-                "AutoImageProcessor": "image_processing_phi3_v.Phi3VImageProcessor",
+                "AutoImageProcessor": "processing_phi3_v.Phi3VImageProcessor",
             },
-            "num_crops": 4,
+            "num_crops": 4 if clip == 32 else 1,
             "image_mean": [0.48145466, 0.4578275, 0.40821073],
             "image_std": [0.26862954, 0.26130258, 0.27577711],
             "image_processor_type": "Phi3VImageProcessor",
@@ -102,6 +104,8 @@ def make(folder: Path, seed: int) -> None:
         eos_token=END,
         pad_token=END,
         unk_token="<unk>",
+        # vLLM takes away the blanks that decoding puts behind marks, where the tokenizer names the mark here.
+        additional_special_tokens=["<|system|>", END_TURN, "<|user|>"],
         add_bos_token=True,
         padding_side="right",
         model_max_length=131072,
@@ -118,9 +122,13 @@ def make(folder: Path, seed: int) -> None:
     write_weights(model, folder, without="model.vision_embed_tokens.wte.weight")
 
 
-def _tokens() -> Tokenizer:
-    """As Llama's: spaces become a mark of their own, what is not in the vocabulary falls back to bytes."""
+def _tokens(words: int) -> Tokenizer:
+    """As Llama's: spaces become a mark of their own, what is not in the vocabulary falls back to bytes.
+
+    ``words``: so many tokens are before the marks; those that no text has are among them.
+    """
     plain = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(33, 127))]
+    plain += [f"<nothing{number}>" for number in range(len(plain), words)]
     model = models.BPE(
         vocab={text: index for index, text in enumerate(plain)},
         merges=[],

@@ -2,7 +2,7 @@
 
 Interface: microsoft/Phi-3-vision-128k-instruct, as of the copy named in tests/integration/engines/published.json.
 As published: image k's tokens are the id -k, ``input_ids`` are changed in place, and tiles have 336 x 336 pixels.
-Not as published: the size of CLIP, which is fixed there, and here too, but smaller.
+Not as published: the size of CLIP. It is fixed there; here it is that one, or a small one, as ``image_dim_out`` has it.
 """
 
 from typing import Any
@@ -13,25 +13,27 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, PretrainedConfig
 
 MAX_INPUT_ID = int(1e9)
 TILE = 336
-CLIP_VIT_LARGE_PATCH14_336_CONFIG = CLIPVisionConfig(
-    hidden_act="quick_gelu",
-    hidden_size=32,
-    image_size=TILE,
-    intermediate_size=64,
-    num_attention_heads=2,
-    num_channels=3,
-    num_hidden_layers=3,
-    patch_size=14,
-    projection_dim=32,
-)
+#: Sizes of CLIP by ``image_dim_out``: the published ones, and small ones. Layers, heads and the width inside.
+CLIP = {1024: (24, 16, 4096), 32: (3, 2, 64)}
 
 
 class Phi3ImageEmbedding(nn.Module):
     def __init__(self, config: PretrainedConfig, wte: Any = None, **kwargs: Any) -> None:
         super().__init__()
         self.wte = wte
-        self.img_processor = CLIPVisionModel(CLIP_VIT_LARGE_PATCH14_336_CONFIG)
         self.image_dim_out = config.img_processor["image_dim_out"]
+        layers, heads, inside = CLIP[self.image_dim_out]
+        self.img_processor = CLIPVisionModel(
+            CLIPVisionConfig(
+                hidden_act="quick_gelu",
+                hidden_size=self.image_dim_out,
+                image_size=TILE,
+                intermediate_size=inside,
+                num_attention_heads=heads,
+                num_hidden_layers=layers,
+                patch_size=14,
+            )
+        )
         self.num_img_tokens = config.img_processor["num_img_tokens"]
         self.layer_idx = config.img_processor.get("layer_idx", -2)
         self.hd_transform_order = kwargs.get("hd_transform_order", "glb_sub")
