@@ -62,7 +62,7 @@ def down(
     agree: Callable[[Doomed], bool],
     tell: Callable[[Event], None],
 ) -> int:
-    """Take models down and prove it; returns how many things were removed. ``known``: names that are no mistake."""
+    """Take models down and prove it; returns how many things are gone. ``known``: names that are no mistake."""
     stale = world.workspace.lock_state()
     with world.workspace.lock(wanted.said, LOCK_PATIENCE):
         doomed = _doomed(world, wanted, known)
@@ -74,7 +74,7 @@ def down(
         tell(Event("gone", "lock", f"{stale.note} had died without giving it back; nothing waits for it"))
     for name in doomed.absent:
         tell(Event("gone", name, "it was down already"))
-    return count
+    return count + len(doomed.absent)
 
 
 def _doomed(world: World, wanted: Wanted, known: Callable[[], Sequence[str]]) -> Doomed:
