@@ -24,7 +24,7 @@ def test_a_crash_is_tried_again_three_times_with_growing_pauses_and_then_parked(
         seen.append(following)
         following = core.after_end(Ended(1), following.restarts, POLICY)
     assert [(start.restarts, start.pause_s) for start in seen] == [(1, 5.0), (2, 20.0), (3, 60.0)]
-    assert following == Park("The engine ended with exit code 1. Gave up after 3 restarts.", 3)
+    assert following == Park("The engine ended with exit code 1. Gave up after 3 restarts.", 3, "unknown")
 
 
 def test_the_last_pause_repeats_when_there_are_more_restarts_than_pauses() -> None:
@@ -42,7 +42,7 @@ def test_a_wrong_configuration_is_parked_at_once(code: int) -> None:
 
 def test_an_engine_that_was_ready_is_never_parked_for_what_it_logged_or_its_code() -> None:
     ended = Ended(2, ("OSError: You are trying to access a gated repo.",), was_ready=True, ready_s=5.0)
-    assert core.after_end(ended, 0, POLICY) == Start(1, 5.0, "The engine ended with exit code 2.")
+    assert core.after_end(ended, 0, POLICY) == Start(1, 5.0, "The engine ended with exit code 2.", "unknown")
 
 
 @pytest.mark.parametrize(("ready_s", "restarts"), [(599.9, 3), (600.0, 0)])
@@ -169,7 +169,7 @@ def test_a_park_survives_an_unclean_end_with_its_reason() -> None:
 
 
 def test_a_record_survives_its_file() -> None:
-    record = Record("c1", "argv", 2, "wh\u00fc")
+    record = Record("c1", "argv", 2, "wh\u00fc", "no-disk")
     assert core.read_record(record.to_json()) == record
 
 
