@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from orchestrator.observation import Container
 
 UNKNOWN = "unknown"
+#: characters of a line of a log that are shown
+_LINE = 160
 _KILLED, _OTHER = "killed-by-the-kernel", "other-process-on-gpu"
 
 
@@ -77,8 +79,8 @@ FAILURES = {
     "gated-or-missing-repository": Failure(
         "gated repo; RepositoryNotFoundError; RevisionNotFoundError; does not appear to have a file named",
         "The hub has no such repository, revision or file, or shows it only to who accepted its terms.",
-        "Correct source in the registry entry. If it is gated: accept its terms on the hub, set source.gated, and give a "
-        "token that may read it.",
+        "Correct source in the registry entry. If it is gated: accept its terms on the hub, set source.gated, and give "
+        "a token that may read it.",
     ),
     "bad-token": Failure(
         "Invalid user token; Illegal header value b'Bearer '; The secret file of HF_TOKEN is empty",
@@ -214,8 +216,7 @@ _DOCKER = (
     ("driver-too-old", r"unsatisfied condition: (?:cuda|driver)|update your driver"),
     (
         "gpu-runtime-missing",
-        r"could not select device driver|unknown runtime specified|unresolvable CDI devices|nvml error"
-        r"|nvidia-container-cli: (?:initialization|device|detection) error|libnvidia-ml\.so",
+        r"could not select device driver|unknown runtime specified|unresolvable CDI devices|nvml error|libnvidia-ml",
     ),
     ("no-disk", r"no space left on device|disk quota exceeded"),
     ("image-missing", r"no such image|manifest unknown|manifest for .* not found|pull access denied"),
@@ -248,14 +249,15 @@ def docker_said(message: str) -> str:
     return next((name for name, pattern in _DOCKER if re.search(pattern, message, re.IGNORECASE)), UNKNOWN)
 
 
-def diagnose(container: Container, others: Sequence[str] = (), last_error: str = "") -> Diagnosis | None:
+def diagnose(container: Container, others: Sequence[str] = (), said: str = "") -> Diagnosis | None:
     """Why a container does not serve and won't; None for one that may, or that somebody stopped or paused.
 
-    ``others``: processes outside our containers on its GPUs, in words. ``last_error``: of its log, if the gate is silent.
+    ``others``: processes outside our containers on its GPUs, in words. ``said``: the last error of its log, for one
+    whose gate is silent.
     """
     if not container.failed or (container.phase in {"created", "paused"} and not container.error):
         return None
-    cause, what = _cause(container, last_error)
+    cause, what = _cause(container, said)
     if others and cause in _OF_GPU_MEMORY:
         cause, what = _OTHER, f"{what.rstrip('.')}; on its GPU too: {', '.join(others)}."
     remedy = FAILURES[cause].remedy.replace("NAME", container.model)
@@ -267,7 +269,13 @@ def concerns_gpu_memory(container: Container) -> bool:
     return container.failed and bool(container.gpus and container.gate and container.gate.cause in _OF_GPU_MEMORY)
 
 
-def _cause(container: Container, last_error: str) -> tuple[str, str]:
+def last_error(lines: Sequence[str]) -> str:
+    """The last line of a log that reports an error; "" where there is none."""
+    found = (line.strip()[:_LINE] for line in reversed(lines) if re.search(r"(?:[Ee]rror|Exception)\b|^server: ", line))
+    return next(found, "")
+
+
+def _cause(container: Container, last: str) -> tuple[str, str]:
     gate = container.gate
     said = gate.reason if gate else ""
     # A class of a newer gate's than this table is as good as none.
@@ -279,5 +287,5 @@ def _cause(container: Container, last_error: str) -> tuple[str, str]:
     if said:
         return cause, said
     code = container.exit_code
-    words = f"exit code {code}" + (f": {last_error}" if last_error else "")
+    words = f"exit code {code}: {last}" if last else f"exit code {code}"
     return _BY_CODE.get(code, UNKNOWN), words

@@ -101,7 +101,8 @@ CAUSES = (
     Cause(
         "network-down",
         r"couldn't connect to '?http|Max retries exceeded|Temporary failure in name resolution"
-        r"|Name or service not known|ReadTimeout|ConnectTimeout|Network is unreachable|check your (?:internet )?connection",
+        r"|Name or service not known|ReadTimeout|ConnectTimeout|Network is unreachable"
+        r"|check your (?:internet )?connection",
         "The model hub could not be reached.",
     ),
     _fatal(
@@ -198,9 +199,9 @@ CAUSES = (
         "The context asked for is longer than the model's.",
     ),
     _raised("port-taken", r"[Aa]ddress already in use", "The engine's port is taken."),
-    _raised(
+    Cause(
         "host-memory",
-        r"can't allocate memory|Cannot allocate memory|std::bad_alloc|^MemoryError",
+        rf"{_RAISED}(?:can't allocate memory|Cannot allocate memory)|std::bad_alloc|^MemoryError\b",
         "The host's or the container's main memory ran out.",
     ),
     _raised(
