@@ -95,7 +95,7 @@ CAUSES = (
     ),
     Cause(
         "hub-busy",
-        r"(?:\b429|\b5\d\d) (?:Client|Server) Error",
+        rf"(?:\b429|\b5\d\d) (?:Client|Server) Error|{_RAISED}\b(?:429 Too|50[0234] (?:Internal|Bad|Service|Gateway))",
         "The model hub refused for now (rate limit or outage).",
     ),
     Cause(
@@ -115,7 +115,8 @@ CAUSES = (
     _raised("no-disk", r"No space left on device|Not enough free disk space|Disk quota exceeded", "The disk is full."),
     Cause(
         "gated-or-missing-repository",
-        rf"{_RAISED}(?:does not appear to have a file named|no file named .* found)|^server: no folder ",
+        rf"{_RAISED}(?:does not appear to have a file named|no file named .* found"
+        r"|Should have a `model_type` key in its config)|^server: no folder ",
         "A file of the model is missing.",
         heals=False,
     ),
@@ -143,7 +144,7 @@ CAUSES = (
     ),
     Cause(
         "gated-or-missing-repository",
-        rf"{_RAISED}(?:gated repo|Access to model .* is restricted|\b40[13] Client Error)"
+        rf"{_RAISED}(?:gated repo|Access to model .* is restricted|\b40[13] (?:Client Error|Unauthorized|Forbidden))"
         r"|^server: .* asks for a token that was granted access",
         "The model hub refused access: the repository is gated, or the token may not read it.",
         heals=False,
