@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.gate import core
 from orchestrator.gate.core import Card, Ended, Park, Policy, Record, Start
 from orchestrator.gate.progress import Progress
+from orchestrator.gate.verdict import named
 
 POLICY = Policy(restarts=3, pauses=(5.0, 20.0, 60.0), forget_after_s=600.0)
 GPUS = ("GPU-b", "GPU-a")
@@ -201,7 +202,8 @@ def test_clipped_text_fits_and_is_one_line(text: str, limit: int) -> None:
 @given(st.text(max_size=3000), st.text(max_size=3000))
 def test_the_state_stays_below_a_kibibyte(reason: str, detail: str) -> None:
     progress = Progress("warm-up", detail, 1_795_000_000, 0.99, 10**13, 10**13)
-    text = core.State("waiting-memory", 1_795_000_000, 3, reason, detail, 137, progress).to_json(65535)
+    longest = max(named(), key=len)
+    text = core.State("waiting-memory", 1_795_000_000, 3, reason, detail, 137, progress, longest).to_json(65535)
     assert len(text.encode()) < 1024
     assert json.loads(text)["port"] == 65535
 
