@@ -38,8 +38,11 @@ def measured_like(
 
 
 def measure(world: World, services: Sequence[str], project: str, specs: Mapping[str, ModelSpec]) -> None:
-    """Keep what these services hold of their GPUs now. What the driver does not tell is not kept."""
-    chosen = [c for c in world.docker.observe().project(project) if c.service in services and c.ready and c.gpus]
+    """Keep what these services hold of their GPUs now. They have answered, whatever Docker's last look at them said.
+
+    What the driver does not tell is not kept.
+    """
+    chosen = [c for c in world.docker.observe().project(project) if c.service in services and c.gpus]
     if not chosen:
         return
     gpus, driver, _ = world.gpus.read()

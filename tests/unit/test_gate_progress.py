@@ -85,7 +85,7 @@ OURS = [
     ("2026-11-29 18:07:01,320 INFO server: weights loaded in 0.2 s", WARM_UP, "weights are read"),
     ("2026-11-29 18:07:02,687 INFO server: ready: demo on 0.0.0.0:8000", WARM_UP, "opens its port"),
 ]
-# huggingface_hub 2.4.0, as it was seen on a terminal.
+# huggingface_hub 2.4.0: written from the formats in its source; no hub was there to see them of.
 HUB = [
     ("Fetching 11 files:  27%|██▋       | 3/11 [00:01<00:04,  1.9it/s]", WEIGHTS, "3 of 11 files"),
     ("Downloading (incomplete total...):  12%|█▏        | 0.53G/4.42G [00:10<01:20, 48.1MB/s]", WEIGHTS, ""),
