@@ -130,14 +130,14 @@ CAUSES = (
     Cause(
         "bad-token",
         r"Invalid user token|Invalid credentials in Authorization header|Illegal header value b'Bearer"
-        r"|Error\b.*no token found",
-        "The model hub refused access: the token is missing, empty or wrong.",
+        r"|Error\b.*no token found|^server: --require-api-key: ",
+        "A token or key is missing, empty or wrong.",
         heals=False,
     ),
     # Before those for want of a licence: without a token the hub answers 401 for a repository that does not exist.
     Cause(
         "gated-or-missing-repository",
-        r"RepositoryNotFoundError: |Error\b.*(?:is not a local folder and is not a valid model identifier"
+        rf"RepositoryNotFoundError: |{_RAISED}(?:is not a local folder and is not a valid model identifier"
         r"|Invalid repository ID or local directory)|^server: the hub has no repository",
         "The model was not found: no such repository or folder, or it is private and the token can't see it.",
         heals=False,
@@ -188,16 +188,18 @@ CAUSES = (
         "The engine sees no GPU in its container.",
     ),
     WHILE_SERVING[1],
-    _fatal(
+    Cause(
         "corrupted-weights",
-        r"deserializing header|PytorchStreamReader failed|in loading state_dict|invalid load key"
-        r"|not a valid JSON file|Unable to load weights from|file should be of size",
+        rf"{_RAISED}(?:deserializing header|PytorchStreamReader failed|in loading state_dict|invalid load key"
+        r"|not a valid JSON file|Unable to load weights from|file should be of size)|^server: .*\.json is broken: ",
         "A file of the weights is damaged, or belongs to another model.",
+        heals=False,
     ),
-    _fatal(
+    Cause(
         "context-too-long",
-        r"greater than the derived max_model_len",
+        rf"{_RAISED}greater than the derived max_model_len|^server: --max-model-len .* the model's context",
         "The context asked for is longer than the model's.",
+        heals=False,
     ),
     _raised("port-taken", r"[Aa]ddress already in use", "The engine's port is taken."),
     Cause(
@@ -214,11 +216,18 @@ CAUSES = (
         "The engine uses instructions that this CPU does not have.",
         heals=False,
     ),
-    _fatal(
+    Cause(
         "wrong-flag",
-        r"(?P<said>unrecognized arguments.*|argument \S+: (?:invalid|expected|Value) .*"
+        rf"(?:{_RAISED}|^server: )(?P<said>unrecognized arguments.*|argument \S+: (?:invalid|expected|Value|must) .*"
         r"|[^:]*arguments are required.*|No such option.*)",
         "The engine does not accept its command line.",
+        heals=False,
+    ),
+    Cause(
+        "image-incomplete",
+        r"^server: (?P<said>.* which this image does not hold)",
+        "The image lacks a Python package the engine needs.",
+        heals=False,
     ),
     # Last, since pydantic's refusal of a configuration holds some of the texts above.
     Cause(
