@@ -34,5 +34,5 @@ def command(context: Context, names: tuple[str, ...], everything: bool, purge: b
             return ()
 
     wanted = Wanted(context.project, names, purge)
-    count = down(context.world, wanted, known, agree, Progress(context.verbose).event)
-    click.echo(f"{count} removed" if count else f"nothing to remove in project {context.project}", err=True)
+    if not down(context.world, wanted, known, agree, Progress(context.verbose).event):
+        click.echo(f"nothing to remove in project {context.project}", err=True)

@@ -84,7 +84,7 @@ def left(here: FakeWorld) -> set[str]:
 def test_down_removes_the_model_and_nothing_else(here: FakeWorld, do: Command) -> None:
     said = do("down", "a")
     assert said.code == 0
-    assert said.err.endswith("1 removed\n")
+    assert said.err.endswith("port 25000 is free\n")
     assert left(here) == {"id-b-transformers", "id-other"}
     assert here.log == ["remove id-a-transformers"], "its network is still b's"
 

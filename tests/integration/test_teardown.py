@@ -288,13 +288,6 @@ def test_doctor_finds_and_fix_mends_what_does_not_run(cli: Cli) -> None:
     assert "gone" not in cli.run("doctor", "--fix", code=None).err
 
 
-def test_a_volume_of_root_s_is_told_of_where_no_image_can_mend_it(cli: Cli) -> None:
-    docker(cli, "volume", "create", WEIGHTS)
-    (found,) = [f for f in findings(cli) if f["check"] == "volumes"]
-    assert found["fixable"] is False
-    assert f"chown -v {WEIGHTS}:/v IMAGE {OWNER} /v" in found["hint"]
-
-
 def test_a_container_that_lost_its_gpu(cli: Cli, driver: Driver) -> None:
     up(cli, gpu=True, STUB_FREE_MIB="/cache/free")
     docker(cli, "exec", OURS, "sh", "-c", "echo 24000 > /cache/free")

@@ -109,7 +109,7 @@ def test_stop_start_restart_logs_and_down(cli: Cli, engine: Engine) -> None:
     wait_for(lambda: answers(PORT), "the model after up")
     assert cli.ids() == container
 
-    assert "1 removed" in cli.run("down", "tiny").err
+    assert f"tiny-transformers: gone, container and name are gone, port {PORT} is free" in cli.run("down", "tiny").err
     assert "nothing runs" in cli.run("status").out
     left = engine.objects()
     assert not left.containers
@@ -196,7 +196,7 @@ def test_doctor_and_inventory_see_the_real_engine(cli: Cli, tmp_path: Path) -> N
     cli.entry("tiny", port=PORT)
     version = cli.engine.run("docker", "version", "--format", "{{.Server.Version}}").stdout.strip()
     findings = {f["check"]: f for f in json.loads(cli.start("doctor", "--json").end().out)["findings"]}
-    assert findings["Docker Engine"] == {"check": "Docker Engine", "verdict": "ok", "detail": version, "hint": ""}
+    assert (findings["Docker Engine"]["verdict"], findings["Docker Engine"]["detail"]) == ("ok", version)
     assert findings["Compose"]["verdict"] == "ok"
     assert findings["ports"]["verdict"] == "ok"
     assert findings["containers"]["detail"] == "0 of ours, none failed"

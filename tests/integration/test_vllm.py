@@ -159,7 +159,7 @@ def test_an_engine_that_is_killed_is_seen_within_ten_seconds(served: Served) -> 
 
 
 def test_down_leaves_the_volumes_and_nothing_else(served: Served) -> None:
-    assert "1 removed" in served.cli.run("down", "demo").err
+    assert "demo-vllm: gone, container and name are gone" in served.cli.run("down", "demo").err
     left = served.cli.engine.objects()
     assert not left.containers
     assert not left.networks

@@ -63,7 +63,7 @@ def test_a_users_own_model_from_the_installed_wheel(
     cli = Cli(engine, tmp_path / "elsewhere", program=(str(installed / "bin/orchestrator"),), extra=PLAIN)
     entry = read_yaml(DEMO)
     entry.update(name="mine", title="A model of my own")
-    entry["engines"]["transformers"]["port"] = PORT
+    entry["engines"] = {"transformers": entry["engines"]["transformers"] | {"port": PORT}}
     write_yaml(cli.registry / "mine.yaml", entry)
 
     up = cli.run("up", "mine", timeout=300)
