@@ -96,6 +96,10 @@ compose: tools $(hosts:%=compose/%) ## Render the registry for the reference hos
 $(hosts:%=compose/%): tools
 	$(bin)/orchestrator render --all --allow-unpinned --inventory compose/hosts/$(@F).yaml --output $@
 
+.PHONY: troubleshooting
+troubleshooting: tools ## Write docs/troubleshooting.md from the table of failures
+	$(bin)/python .ci/troubleshooting
+
 .PHONY: bench
 bench: tools ## Time what a user waits for, at the command line and from the engines
 	.ci/wheels $(wheels) $(locks)/$(newest)-cpu.txt $(vllm)

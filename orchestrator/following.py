@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from orchestrator.diagnosing import diagnosed
 from orchestrator.observation import Container, Progress
 from orchestrator.pace import Pace, stall_limit
 from orchestrator.ports import Event, World
@@ -58,7 +59,10 @@ def follow(
             yield Event("ready", service, "", world.clock.now() - begun)
         if fresh:
             for service in sorted(waiting):
-                yield from _told(service, seen.get(service), watched[service], every, now - begun, now)
+                if (container := seen.get(service)) is not None and container.failed:
+                    yield _failed(container, world, now - begun)
+                else:
+                    yield from _told(service, container, watched[service], every, now - begun, now)
             waiting = {s for s in waiting if (c := seen.get(s)) is not None and not (c.failed or c.asleep)}
         for event in _late(waiting, watched, timeout, spent, begun, world.clock.now()):
             waiting.discard(event.subject)
@@ -87,6 +91,12 @@ def _late(
             yield Event("late", service, words, elapsed, phase)
 
 
+def _failed(container: Container, world: World, elapsed: float) -> Event:
+    why = diagnosed(world, [container]).get(container.id)
+    words = f"{container.phase}: {why.words}" if why else container.phase
+    return Event("failed", container.service, words, elapsed, container.phase, cause=why.cause if why else "")
+
+
 def _told(
     service: str, container: Container | None, last: _Watched, every: Sequence[Container], elapsed: float, now: float
 ) -> Iterator[Event]:
@@ -97,10 +107,6 @@ def _told(
     gate, phase = container.gate, container.step
     if container.asleep:
         yield Event("failed", service, "asleep: somebody put it to sleep meanwhile", elapsed, container.phase)
-        return
-    if container.failed:
-        reason = (gate.reason if gate else "") or container.error or f"exit code {container.exit_code}"
-        yield Event("failed", service, f"{container.phase}: {reason}", elapsed, container.phase)
         return
     progress = gate.progress if gate and container.phase == "starting" else None
     words = progress.text if progress else _WAITED.sub("", gate.detail or gate.reason) if gate else container.error

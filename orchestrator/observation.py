@@ -55,6 +55,8 @@ class Gate:
     detail: str = ""
     restarts: int = 0
     progress: Progress | None = None
+    cause: str = ""
+    """The class of its reason (``diagnosis.FAILURES``); "" from a gate of an older version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Container:
     exit_code: int = 0
     error: str = ""
     """Docker's own message about a failed start."""
+    oom: bool = False
+    """Whether the kernel killed a process of it for want of memory since it started."""
     started: float = 0.0
     profile: str = ""
     """The profile it was started with, in the words of ``profile.Profile``."""
@@ -119,7 +123,8 @@ class Container:
         if self.state == "created":
             return "created"
         if self.state == "exited":
-            return "stopped" if self.exit_code in {0, 137, 143} else "dead"
+            killed = self.exit_code == 137 and self.oom
+            return "stopped" if self.exit_code in {0, 137, 143} and not killed else "dead"
         if self.state != "running":
             return self.state
         told = {"healthy": "ready", "unhealthy": "unresponsive"}.get(self.health, "starting")

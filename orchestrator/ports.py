@@ -34,6 +34,7 @@ class Event:
 
     Of ``phase`` and ``progress``, None where it is not known: the ``share`` of the phase from 0 to 1, bytes ``done`` of
     ``total`` (about right), and the ``rate`` in bytes a second. ``late`` is what is waited for no longer, and goes on.
+    Of ``failed``, the class as the ``cause`` (``diagnosis.FAILURES``), if it has one.
     """
 
     kind: EventKind
@@ -45,6 +46,7 @@ class Event:
     done: int | None = None
     total: int | None = None
     rate: float | None = None
+    cause: str = ""
 
     @property
     def left(self) -> float | None:

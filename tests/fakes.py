@@ -197,6 +197,8 @@ class FakeActor:
     removed: Callable[[], None] = lambda: None
     """What else happens when a container has been removed."""
     says: dict[str, str] = field(default_factory=dict)
+    prints: dict[str, str] = field(default_factory=dict)
+    """What containers printed, by id."""
     born: Callable[[Container], Container] = field(default_factory=lambda: _serving)
     recipes: dict[str, Container] = field(default_factory=dict)
 
@@ -278,6 +280,9 @@ class FakeActor:
 
     def logs(self, container: str, *, follow: bool, tail: int | None) -> Iterator[bytes]:
         self._do("logs", container)
+        if container in self.prints:
+            yield self.prints[container].encode()
+            return
         yield f"the log of {container}, follow {follow}, tail {tail}\n".encode()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -12,13 +11,10 @@ from pathlib import Path
 from orchestrator import traits
 from orchestrator.adapters.endpoint import docker_host
 from orchestrator.compose import FLEET_FILE
+from orchestrator.diagnosis import FAILURES, docker_said
 from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
 
 _INSTALL = "install Compose v2: 'make setup' in a checkout does it, as does Docker's own package docker-compose-plugin"
-#: what Docker says when a port is taken: by a container, and by a process (Engine 20.10 and newer)
-_PORT_TAKEN = re.compile(r"port is already allocated|address already in use|failed to bind host port", re.IGNORECASE)
-_NO_ADDRESS = re.compile(r"cannot assign requested address", re.IGNORECASE)
-_NO_RUNTIME = re.compile(r"could not select device driver|unknown runtime specified", re.IGNORECASE)
 
 
 def compose_environment() -> dict[str, str]:
@@ -88,22 +84,16 @@ class Compose:
 def _failure(stderr: str) -> OrchestratorError:
     last = [line.strip() for line in stderr.splitlines() if line.strip()]
     said = next((line for line in reversed(last) if "error" in line.lower()), last[-1] if last else "no message")
-    if _NO_ADDRESS.search(stderr):
-        return FitError(
-            f"this host has no such address to publish on: {said}",
-            hint="give --address one of those that 'ip address' shows, or 0.0.0.0 for all of them",
-        )
-    if _PORT_TAKEN.search(stderr):
-        return FitError(
-            f"a port was taken in the meantime: {said}",
-            hint="run it again; the plan will name who holds the port",
-        )
-    if _NO_RUNTIME.search(stderr):
-        return EnvironmentProblem(
-            f"Docker can't hand out GPUs: {said}",
-            hint="install the NVIDIA Container Toolkit and restart Docker; see 'orchestrator doctor'",
-        )
-    return OrchestratorError(
-        f"docker compose failed: {said}",
-        hint="nothing was left half-started; --verbose shows all of its output",
-    )
+    cause = docker_said(stderr)
+    remedy = FAILURES[cause].remedy
+    match cause:
+        case "no-such-address":
+            return FitError(f"this host has no such address to publish on: {said}", hint=remedy)
+        case "port-taken":
+            return FitError(f"a port was taken in the meantime: {said}", hint=remedy)
+        case "gpu-runtime-missing":
+            return EnvironmentProblem(f"Docker can't hand out GPUs: {said}", hint=remedy)
+        case "unknown":
+            half = "nothing was left half-started; --verbose shows all of its output"
+            return OrchestratorError(f"docker compose failed: {said}", hint=half)
+    return OrchestratorError(f"docker compose failed: {said} ({cause})", hint=remedy)

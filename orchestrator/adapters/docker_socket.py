@@ -247,6 +247,7 @@ def _container(listed: Mapping[str, Any], detail: Mapping[str, Any]) -> Containe
         gate=_gate(health, started),
         exit_code=int(state.get("ExitCode", 0)),
         error=state.get("Error", ""),
+        oom=bool(state.get("OOMKilled")),
         started=started,
         profile=labels.get("profile", ""),
         best=labels.get("best", ""),
@@ -269,7 +270,8 @@ def _gate(health: Mapping[str, Any], started: float) -> Gate | None:
         try:
             said = json.loads(entry.get("Output", ""))
             words = str(said["phase"]), str(said["reason"]), str(said["detail"])
-            return Gate(*words, int(said["restarts"]), _progress(said.get("progress")))
+            cause = str(said.get("cause") or "")
+            return Gate(*words, int(said["restarts"]), _progress(said.get("progress")), cause)
         except (ValueError, KeyError, TypeError):
             continue
     return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from orchestrator.checkup.values import Finding
+from orchestrator.diagnosis import UNKNOWN, diagnose
 from orchestrator.observation import Container, LockState, Observation, Remains
 from orchestrator.plan.leftovers import Leftover
 from orchestrator.plan.request import DEFAULT_PROJECT
@@ -24,9 +25,10 @@ def failures(seen: Observation, leftovers: Sequence[Leftover]) -> Iterator[Findi
     left = {leftover.id for leftover in leftovers if not leftover.running}
     failed = [c for c in seen.containers if c.failed and c.id not in left]
     for c in failed:
-        reason = (c.gate.reason if c.gate else "") or c.error or f"exit code {c.exit_code}"
-        hint = command(c.project, f"logs {c.service}")
-        yield _ours("containers", "problem", f"{c.name} is {c.phase}: {reason}", hint, where=f"container {c.name}")
+        why = diagnose(c)
+        reason = f": {why.what}" if why else ""
+        hint = why.remedy if why and why.cause != UNKNOWN else command(c.project, f"logs {c.service}")
+        yield _ours("containers", "problem", f"{c.name} is {c.phase}{reason}", hint, where=f"container {c.name}")
     if not failed:
         yield _ours("containers", "ok", f"{len(seen.containers)} of ours, none failed")
 

@@ -8,6 +8,7 @@ import click
 
 from orchestrator.app.status import alive, containers
 from orchestrator.cli.context import Context, as_json, names, print_json
+from orchestrator.diagnosing import diagnosed
 from orchestrator.observation import Container
 from orchestrator.report.status import status_json, status_table
 
@@ -55,10 +56,11 @@ def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
 def _show(
     context: Context, found: Sequence[Container], probes: dict[str, str], uses: dict[str, int], as_json: bool
 ) -> None:
+    why = diagnosed(context.world, found)
     if as_json:
-        print_json(status_json(found, probes, uses))
+        print_json(status_json(found, probes, uses, why))
     elif found:
-        click.echo(status_table(found, context.world.clock.now(), probes, uses), nl=False)
+        click.echo(status_table(found, context.world.clock.now(), probes, uses, why), nl=False)
     else:
         click.echo(f"nothing runs in project {context.project}")
     if not as_json:

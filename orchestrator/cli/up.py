@@ -24,6 +24,7 @@ from orchestrator.cli.context import (
     unpinned,
 )
 from orchestrator.cli.progress import JsonLines, Progress
+from orchestrator.diagnosing import diagnosed
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
@@ -99,11 +100,12 @@ def command(
     if dry_run:
         return
     found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in names])
+    why = diagnosed(context.world, found)
     if as_json:
         late = [outcome.service for outcome in failed]
-        print_line({"schema": 1, "event": "end", "models": status_json(found, {}, {})["models"], "failed": late})
+        print_line({"schema": 1, "event": "end", "models": status_json(found, {}, {}, why)["models"], "failed": late})
     else:
-        click.echo(status_table(found, context.world.clock.now(), {}, {}), nl=False)
+        click.echo(status_table(found, context.world.clock.now(), {}, {}, why), nl=False)
     if failed:
         raise _not_ready(failed, names[0])
 

@@ -14,13 +14,14 @@ import time
 DEFAULT_STATE = "/run/orchestrator/gate.json"
 _TIMEOUT_S = 3.0
 _ONGOING = ("queued", "waiting-memory", "starting")
-_SHOWN = ("schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress")
+_SHOWN = ("schema", "phase", "since", "restarts", "reason", "cause", "detail", "exit_code", "progress")
 _UNKNOWN: dict[str, object] = {
     "schema": 1,
     "phase": "starting",
     "since": 0,
     "restarts": 0,
     "reason": "",
+    "cause": "",
     "detail": "",
     "exit_code": None,
     "progress": None,

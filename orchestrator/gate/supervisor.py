@@ -17,6 +17,7 @@ from .progress import Progress, after_lines, after_look, news
 from .secretfiles import SecretError, with_secrets
 from .signs import Signs
 from .state import RecordFile, StateFile
+from .verdict import NO_KEY, NO_LOCKS, TOO_LARGE, WRONG_OPTION
 from .wake import Stopped, Wake
 
 _DEFAULT_POLICY = core.Policy()
@@ -49,6 +50,14 @@ class _Hopeless(Exception):  # a state of the world more than an error of ours
     """Waiting can't make enough GPU memory free."""
 
 
+#: what keeps a start from being tried, with its class
+_BEFORE: dict[type[Exception], str] = {
+    LockError: NO_LOCKS,
+    SecretError: NO_KEY,
+    _Hopeless: TOO_LARGE,
+}
+
+
 class Supervisor:
     """Runs one engine until it is told to stop."""
 
@@ -75,7 +84,7 @@ class Supervisor:
     def refuse(self, reason: str) -> int:
         """Park for a command line that is wrong: ending would make Docker start us again for ever."""
         try:
-            self._park(core.Park(reason))
+            self._park(core.Park(reason, cause=WRONG_OPTION))
         except Stopped:
             return 0
 
@@ -90,17 +99,17 @@ class Supervisor:
         self._pause(start)
         try:
             ended = self._one_start(start.restarts)
-        except (LockError, SecretError, _Hopeless) as error:
+        except tuple(_BEFORE) as error:
             # Nothing was started, so nothing needs to be remembered: looking again costs nothing.
-            return core.Park(str(error), start.restarts)
+            return core.Park(str(error), start.restarts, _BEFORE[type(error)])
         self._state = replace(self._state, exit_code=ended.code)
         following = core.after_end(ended, start.restarts, self._options.policy)
         if isinstance(following, core.Park):
-            self._remember(following.restarts + 1, following.reason)
+            self._remember(following.restarts + 1, following.reason, following.cause)
         return following
 
     def _pause(self, start: core.Start) -> None:
-        self._state = replace(self._state, restarts=start.restarts, reason=start.reason)
+        self._state = replace(self._state, restarts=start.restarts, reason=start.reason, cause=start.cause)
         if start.pause_s:
             most = self._options.policy.restarts
             self._show(core.PAUSING, f"restart {start.restarts} of {most} after {start.pause_s:g} s: {start.reason}")
@@ -146,7 +155,7 @@ class Supervisor:
         ready_s = 0.0
         if ready_at is not None:
             self._locks.release()
-            self._state = replace(self._state, reason="")
+            self._state = replace(self._state, reason="", cause="")
             self._show(core.READY)
             self._wait_end(engine, ready_at)
             ready_s = time.monotonic() - ready_at
@@ -190,7 +199,8 @@ class Supervisor:
 
     def _park(self, following: core.Park) -> NoReturn:
         self._locks.release()
-        self._state = replace(self._state, restarts=following.restarts, reason=following.reason)
+        state = replace(self._state, restarts=following.restarts)
+        self._state = replace(state, reason=following.reason, cause=following.cause)
         self._show(core.PARKED, said=following.reason)
         while True:
             self._wake.wait(None)
@@ -208,8 +218,8 @@ class Supervisor:
         code = self._engine.bury()
         return 0 if code in (0, 128 + signum) else code
 
-    def _remember(self, starts: int, parked: str = "") -> None:
-        trouble = self._record.write(core.Record(self._options.host, self._argv, starts, parked))
+    def _remember(self, starts: int, parked: str = "", cause: str = "") -> None:
+        trouble = self._record.write(core.Record(self._options.host, self._argv, starts, parked, cause))
         if trouble:
             self._say_once(f"starts can't be counted over a restart of the container: {trouble}")
 

@@ -70,6 +70,7 @@ def event_json(event: Event) -> dict[str, object]:
         "total_bytes": event.total,
         "rate_bytes_per_s": None if event.rate is None else round(event.rate),
         "left_s": None if event.left is None else round(event.left),
+        "cause": event.cause or None,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from orchestrator.diagnosis import Diagnosis
 from orchestrator.observation import Container
 from orchestrator.report.table import table
 
@@ -13,18 +14,25 @@ _GPU_WIDTH = 12
 
 
 def status_table(
-    containers: Sequence[Container], now: float, probes: Mapping[str, str], uses: Mapping[str, int]
+    containers: Sequence[Container],
+    now: float,
+    probes: Mapping[str, str],
+    uses: Mapping[str, int],
+    why: Mapping[str, Diagnosis],
 ) -> str:
-    """One line per container. By container id: ``probes`` answers to a real question, ``uses`` bytes of GPU memory."""
-    return table([_row(c, now, probes.get(c.id, ""), uses.get(c.id)) for c in containers], _HEADER)
+    """One line per container.
+
+    By container id: ``probes`` answers to a real question, ``uses`` bytes of GPU memory, ``why`` it failed.
+    """
+    return table([_row(c, now, probes.get(c.id, ""), uses.get(c.id), why.get(c.id)) for c in containers], _HEADER)
 
 
-def _row(c: Container, now: float, probe: str, use: int | None) -> tuple[str, ...]:
+def _row(c: Container, now: float, probe: str, use: int | None, why: Diagnosis | None) -> tuple[str, ...]:
     gpu = ",".join(name if len(name) <= _GPU_WIDTH else name[:_GPU_WIDTH] for name in c.gpus) or "CPU"
     claim = f"{c.claim / _GIB:.1f} GiB" if c.claim else "-"
     up = uptime(now - c.started) if c.running and c.started else "-"
     used = "" if use is None else f"{use / _GIB:.1f} GiB"
-    words = probe or remark(c) or outgrown(c, use)
+    words = probe or remark(c, why) or outgrown(c, use)
     return (c.model, c.engine, c.phase, c.health or "-", gpu, claim, used, f"{c.address}:{c.port}", up, words)
 
 
@@ -35,10 +43,12 @@ def outgrown(container: Container, use: int | None) -> str:
     return f"holds {(use - container.claim) / _GIB:.2f} GiB more than it claimed"
 
 
-def remark(container: Container) -> str:
-    """Why it is in this state, if there is something to say."""
+def remark(container: Container, why: Diagnosis | None = None) -> str:
+    """Why it is in this state, and what to do, if there is something to say."""
     if container.ready:
         return ""
+    if why is not None:
+        return why.words
     if container.asleep:
         return f"'orchestrator wake {container.model}' wakes it"
     gate = container.gate
@@ -46,10 +56,7 @@ def remark(container: Container) -> str:
         return "its engine does not answer GET /health"
     if gate and gate.progress and container.phase == "starting":
         return ", ".join(filter(None, (gate.progress.phase, gate.progress.text, gate.detail.rpartition("; ")[2])))
-    said = (gate.reason or gate.detail) if gate else ""
-    if container.phase == "dead":
-        return said or container.error or f"exit code {container.exit_code}"
-    return said or container.error
+    return ((gate.reason or gate.detail) if gate else "") or container.error
 
 
 def uptime(seconds: float) -> str:
@@ -61,13 +68,13 @@ def uptime(seconds: float) -> str:
 
 
 def status_json(
-    containers: Sequence[Container], probes: Mapping[str, str], uses: Mapping[str, int]
+    containers: Sequence[Container], probes: Mapping[str, str], uses: Mapping[str, int], why: Mapping[str, Diagnosis]
 ) -> dict[str, object]:
     """Stable shape, version 1. Sizes are bytes, times Unix seconds."""
-    return {"schema": 1, "models": [_entry(c, probes.get(c.id), uses.get(c.id)) for c in containers]}
+    return {"schema": 1, "models": [_entry(c, probes.get(c.id), uses.get(c.id), why.get(c.id)) for c in containers]}
 
 
-def _entry(c: Container, probe: str | None, use: int | None) -> dict[str, object]:
+def _entry(c: Container, probe: str | None, use: int | None, why: Diagnosis | None) -> dict[str, object]:
     return {
         "model": c.model,
         "engine": c.engine,
@@ -88,6 +95,7 @@ def _entry(c: Container, probe: str | None, use: int | None) -> dict[str, object
         "image": c.image,
         "started": c.started or None,
         "restarts": c.gate.restarts if c.gate else 0,
-        "remark": remark(c),
+        "remark": remark(c, why),
+        "cause": why and {"class": why.cause, "what": why.what, "remedy": why.remedy},
         **({"probe": probe} if probe is not None else {}),
     }

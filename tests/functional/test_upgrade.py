@@ -126,7 +126,7 @@ def test_a_new_version_that_does_not_start(here: FakeWorld, do: Command, state: 
     assert f"{SERVICE}: restore: v2 failed: {reason}\n" in said.err
     assert f"{SERVICE} | the log of id-6-{SERVICE}, follow False, tail 30\n" in said.err
     assert f"{SERVICE}: brought back (0.0 s)\n{SERVICE}: ready, answered (0.0 s)\n" in said.err
-    assert here.log[6:] == [
+    assert here.log[-3:] == [
         f"logs id-6-{SERVICE}",
         f"remove id-6-{SERVICE}",
         f"recreate recipe of id-3-{SERVICE}",

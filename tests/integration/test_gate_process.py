@@ -508,7 +508,7 @@ def test_health_in_every_phase(host: Host) -> None:
     gate.wait_for("ready")
     told, code = gate.health()
     assert (told["phase"], told["reason"], told["exit_code"], code) == ("ready", "", None, 0)
-    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress"]
+    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "cause", "detail", "exit_code", "progress"]
     (host.folder / "status").write_text("503")
     told, code = gate.health()
     assert (told["phase"], told["detail"], code) == ("unresponsive", "GET /health gave 503", 1)
@@ -566,7 +566,7 @@ def test_an_engine_that_sleeps_is_healthy(host: Host, said: str | None, phase: s
         (host.folder / "sleeping").write_text(said)
     told, code = gate.health()
     assert (told["phase"], told["detail"], code) == (phase, "", 0)
-    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress"]
+    assert list(told) == ["schema", "phase", "since", "restarts", "reason", "cause", "detail", "exit_code", "progress"]
     assert "/is_sleeping" in host.lines("asked")
     (host.folder / "status").write_text("503")
     assert (gate.health()[0]["phase"], gate.health()[1]) == ("unresponsive", 1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.gate import core
 from orchestrator.gate.core import Card, Ended, Park, Policy, Record, Start
 from orchestrator.gate.progress import Progress
+from orchestrator.gate.verdict import named
 
 POLICY = Policy(restarts=3, pauses=(5.0, 20.0, 60.0), forget_after_s=600.0)
 GPUS = ("GPU-b", "GPU-a")
@@ -24,7 +25,7 @@ def test_a_crash_is_tried_again_three_times_with_growing_pauses_and_then_parked(
         seen.append(following)
         following = core.after_end(Ended(1), following.restarts, POLICY)
     assert [(start.restarts, start.pause_s) for start in seen] == [(1, 5.0), (2, 20.0), (3, 60.0)]
-    assert following == Park("The engine ended with exit code 1. Gave up after 3 restarts.", 3)
+    assert following == Park("The engine ended with exit code 1. Gave up after 3 restarts.", 3, "unknown")
 
 
 def test_the_last_pause_repeats_when_there_are_more_restarts_than_pauses() -> None:
@@ -42,7 +43,7 @@ def test_a_wrong_configuration_is_parked_at_once(code: int) -> None:
 
 def test_an_engine_that_was_ready_is_never_parked_for_what_it_logged_or_its_code() -> None:
     ended = Ended(2, ("OSError: You are trying to access a gated repo.",), was_ready=True, ready_s=5.0)
-    assert core.after_end(ended, 0, POLICY) == Start(1, 5.0, "The engine ended with exit code 2.")
+    assert core.after_end(ended, 0, POLICY) == Start(1, 5.0, "The engine ended with exit code 2.", "unknown")
 
 
 @pytest.mark.parametrize(("ready_s", "restarts"), [(599.9, 3), (600.0, 0)])
@@ -169,7 +170,7 @@ def test_a_park_survives_an_unclean_end_with_its_reason() -> None:
 
 
 def test_a_record_survives_its_file() -> None:
-    record = Record("c1", "argv", 2, "wh\u00fc")
+    record = Record("c1", "argv", 2, "wh\u00fc", "no-disk")
     assert core.read_record(record.to_json()) == record
 
 
@@ -201,7 +202,8 @@ def test_clipped_text_fits_and_is_one_line(text: str, limit: int) -> None:
 @given(st.text(max_size=3000), st.text(max_size=3000))
 def test_the_state_stays_below_a_kibibyte(reason: str, detail: str) -> None:
     progress = Progress("warm-up", detail, 1_795_000_000, 0.99, 10**13, 10**13)
-    text = core.State("waiting-memory", 1_795_000_000, 3, reason, detail, 137, progress).to_json(65535)
+    longest = max(named(), key=len)
+    text = core.State("waiting-memory", 1_795_000_000, 3, reason, detail, 137, progress, longest).to_json(65535)
     assert len(text.encode()) < 1024
     assert json.loads(text)["port"] == 65535
 

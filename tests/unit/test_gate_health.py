@@ -7,7 +7,7 @@ import pytest
 from orchestrator.gate import command, health
 from orchestrator.gate.core import Policy
 
-SHOWN = ["schema", "phase", "since", "restarts", "reason", "detail", "exit_code", "progress"]
+SHOWN = ["schema", "phase", "since", "restarts", "reason", "cause", "detail", "exit_code", "progress"]
 
 
 def state(phase: str, detail: str = "") -> dict[str, object]:

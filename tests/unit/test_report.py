@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.compatibility import Pair
+from orchestrator.diagnosis import diagnose
 from orchestrator.errors import FitError
 from orchestrator.evidence import Listing
 from orchestrator.inventory import GIB
@@ -140,12 +141,13 @@ def test_a_group_of_gpus_is_named_whole() -> None:
     ],
 )
 def test_remarks_say_why(changes: dict[str, Any], text: str) -> None:
-    assert remark(container(**changes)) == text
+    found = container(**changes)
+    assert remark(found, diagnose(found)) == text
 
 
 def test_status_as_a_table() -> None:
     long = container("b", "vllm", gpus=("GPU-0123456789abcdef",), claim=5 * GIB, port=25001)
-    text = status_table([container("a"), long], 1000.0 + 7300, {"id-a-transformers": "answered in 0.2 s"}, {})
+    text = status_table([container("a"), long], 1000.0 + 7300, {"id-a-transformers": "answered in 0.2 s"}, {}, {})
     assert text == (
         "MODEL  ENGINE        STATE  HEALTH   GPU           CLAIM    ADDRESS          UP  REMARK\n"
         "a      transformers  ready  healthy  CPU           -        127.0.0.1:25000  2h  answered in 0.2 s\n"
@@ -155,7 +157,7 @@ def test_status_as_a_table() -> None:
 
 def test_status_shows_claim_and_use_side_by_side_and_what_outgrew_its_claim() -> None:
     ours = [container(name, gpus=("GPU-a",), claim=5 * GIB) for name in ("a", "b")]
-    text = status_table(ours, 1000.0, {}, {"id-a-transformers": 5 * GIB, "id-b-transformers": 11 * GIB // 2})
+    text = status_table(ours, 1000.0, {}, {"id-a-transformers": 5 * GIB, "id-b-transformers": 11 * GIB // 2}, {})
     assert text == (
         "MODEL  ENGINE        STATE  HEALTH   GPU    CLAIM    USE      ADDRESS          UP  REMARK\n"
         "a      transformers  ready  healthy  GPU-a  5.0 GiB  5.0 GiB  127.0.0.1:25000  0s\n"
@@ -167,14 +169,16 @@ def test_status_shows_claim_and_use_side_by_side_and_what_outgrew_its_claim() ->
 def test_a_reason_or_an_answer_goes_before_an_outgrown_claim() -> None:
     grown = {"id-a-transformers": 9 * GIB}
     parked = container("a", gpus=("GPU-a",), claim=GIB, gate=Gate("parked", "boom"), health="unhealthy")
-    assert "boom" in status_table([parked], 0, {}, grown)
-    (shown,) = cast("list[dict[str, object]]", status_json([parked], {}, grown)["models"])
+    assert "boom" in status_table([parked], 0, {}, grown, {})
+    (shown,) = cast("list[dict[str, object]]", status_json([parked], {}, grown, {})["models"])
     assert (shown["outgrown"], shown["use_bytes"], shown["remark"]) == (True, 9 * GIB, "boom")
 
 
 def test_status_as_json() -> None:
     parked = container("a", gate=Gate("parked", "boom", restarts=3), health="unhealthy", profile="context=1")
-    assert status_json([parked], {}, {}) == {
+    why = diagnose(parked)
+    assert why
+    assert status_json([parked], {}, {}, {parked.id: why}) == {
         "schema": 1,
         "models": [
             {
@@ -198,6 +202,11 @@ def test_status_as_json() -> None:
                 "started": 1000.0,
                 "restarts": 3,
                 "remark": "boom",
+                "cause": {
+                    "class": "unknown",
+                    "what": "boom",
+                    "remedy": "'orchestrator logs a' shows all that the engine said.",
+                },
             }
         ],
     }

@@ -67,11 +67,12 @@ def test_the_shape_of_a_line_of_json_is_the_same_for_every_event() -> None:
         "total_bytes": 4_400_000_000,
         "rate_bytes_per_s": 50_000_000,
         "left_s": 64,
+        "cause": None,
     }
     least = event_json(Event("done", "x", "volume"))
     assert list(least) == list(event_json(LOADING))
     assert {key for key, value in least.items() if value is None} == {
-        *("phase", "share", "done_bytes", "total_bytes", "rate_bytes_per_s", "left_s"),
+        *("phase", "share", "done_bytes", "total_bytes", "rate_bytes_per_s", "left_s", "cause"),
     }
 
 

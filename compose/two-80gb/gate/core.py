@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .causes import classify
 from .progress import Progress
+from .verdict import UNCLEAN, classify
 
 SCHEMA = 1
 QUEUED = "queued"
@@ -22,14 +22,17 @@ PARKED = "parked"
 STOPPING = "stopping"
 
 # Docker keeps the last five outputs of a health check, each cut at 4 KiB; ours stays one line below 1 KiB.
-_REASON_BYTES = 320
+_REASON_BYTES = 280
 _DETAIL_BYTES = 300
 _TEXT_BYTES = 80
 
 
 @dataclass(frozen=True)
 class State:
-    """What is going on; ``since`` in Unix seconds, ``exit_code`` of the engine's last end (128 + signal)."""
+    """What is going on; ``since`` in Unix seconds, ``exit_code`` of the engine's last end (128 + signal).
+
+    ``cause``: the class of ``reason``, "" where that is no failure.
+    """
 
     phase: str
     since: int
@@ -38,6 +41,7 @@ class State:
     detail: str = ""
     exit_code: int | None = None
     progress: Progress | None = None
+    cause: str = ""
 
     def to_json(self, port: int, *, sleep_mode: bool = False) -> str:
         """One line; ``port`` and ``sleep_mode`` are for our own health check and are not shown by it."""
@@ -48,6 +52,7 @@ class State:
                 "since": self.since,
                 "restarts": self.restarts,
                 "reason": clip(self.reason, _REASON_BYTES),
+                "cause": self.cause,
                 "detail": clip(self.detail, _DETAIL_BYTES),
                 "exit_code": self.exit_code,
                 "progress": self.progress
@@ -177,6 +182,7 @@ class Start:
     restarts: int = 0
     pause_s: float = 0.0
     reason: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +191,7 @@ class Park:
 
     reason: str
     restarts: int = 0
+    cause: str = ""
 
 
 def after_end(ended: Ended, restarts: int, policy: Policy) -> Start | Park:
@@ -192,10 +199,10 @@ def after_end(ended: Ended, restarts: int, policy: Policy) -> Start | Park:
     verdict = classify(ended.code, ended.tail, was_ready=ended.was_ready)
     used = 0 if ended.was_ready and ended.ready_s >= policy.forget_after_s else restarts
     if not verdict.heals:
-        return Park(verdict.reason, used)
+        return Park(verdict.reason, used, verdict.cause)
     if used >= policy.restarts:
-        return Park(f"{verdict.reason} Gave up after {used} restarts.", used)
-    return Start(used + 1, policy.pause(used + 1), verdict.reason)
+        return Park(f"{verdict.reason} Gave up after {used} restarts.", used, verdict.cause)
+    return Start(used + 1, policy.pause(used + 1), verdict.reason, verdict.cause)
 
 
 # --- what is remembered over an unclean end of the container --------------------------------------
@@ -205,6 +212,8 @@ def after_end(ended: Ended, restarts: int, policy: Policy) -> Start | Park:
 class Record:
     """Starts since the last good time of one container, kept outside it; ``parked`` is the reason or empty.
 
+    ``cause`` is its class; records of older gates have none.
+
     ``container`` and ``argv`` say whose record it is: a new container or command line has a clean slate.
     """
 
@@ -212,6 +221,7 @@ class Record:
     argv: str
     starts: int
     parked: str = ""
+    cause: str = ""
 
     def to_json(self) -> str:
         """One line."""
@@ -222,10 +232,10 @@ def read_record(text: str) -> Record | None:
     """The record, or None where the text is not one."""
     try:
         found = json.loads(text)
-        record = Record(found["container"], found["argv"], found["starts"], found["parked"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        record = Record(found["container"], found["argv"], found["starts"], found["parked"], found.get("cause", ""))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    texts = all(isinstance(word, str) for word in (record.container, record.argv, record.parked))
+    texts = all(isinstance(word, str) for word in (record.container, record.argv, record.parked, record.cause))
     return record if texts and isinstance(record.starts, int) else None
 
 
@@ -240,7 +250,9 @@ def resume(record: Record | None, container: str, argv: str, policy: Policy) -> 
     again = "Kept over an unclean end of the container; `docker restart` tries again."
     used = max(record.starts, 1)
     if record.parked:
-        return Park(f"{record.parked} {again}", used - 1)
+        return Park(f"{record.parked} {again}", used - 1, record.cause)
     if used > policy.restarts:
-        return Park(f"The container went down uncleanly after {used} starts of the engine. {again}", used - 1)
-    return Start(used, policy.pause(used), "The container went down uncleanly during or soon after the last start.")
+        reason = f"The container went down uncleanly after {used} starts of the engine. {again}"
+        return Park(reason, used - 1, UNCLEAN)
+    reason = "The container went down uncleanly during or soon after the last start."
+    return Start(used, policy.pause(used), reason, UNCLEAN)
