@@ -1,7 +1,8 @@
 """What ``.ci/bench`` measures of the Transformers server: its own cost, many callers, its start, and what it reads.
 
 The demo model, in the CPU image, on the private engine. What it is compared to runs in the same image. Not compared:
-``transformers serve``, which needs torchvision for this model and does not start here without it (5.23.0, seen).
+``transformers serve``, which needs torchvision for this model, and our images have none; docs/server.md tells what was
+seen of it elsewhere.
 """
 
 from __future__ import annotations
