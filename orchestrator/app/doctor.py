@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator.checkup import host, ours
-from orchestrator.checkup.values import Finding, failed
+from orchestrator.checkup.values import Finding, failed, unseen
 from orchestrator.compose import FLEET_FILE, OWNER, VOLUMES
 from orchestrator.errors import OrchestratorError
 from orchestrator.executor import discard
@@ -85,11 +85,13 @@ def doctor(world: World, project: str, registries: Sequence[Path]) -> tuple[Find
     """Every check, whatever the others find."""
     facts = _Facts(world, project, registries)
     found: list[Finding] = []
+    causes: dict[str, str] = {}
     for name, check in _CHECKS:
         try:
             found.extend(check(facts))
         except OrchestratorError as error:
-            found.append(failed(name, error))
+            first = causes.setdefault(error.what, name)
+            found.append(failed(name, error) if first == name else unseen(name, first))
     return tuple(found)
 
 

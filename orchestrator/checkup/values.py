@@ -33,6 +33,11 @@ def failed(check: str, error: OrchestratorError) -> Finding:
     return Finding(check, "problem", error.what, error.hint, error.where)
 
 
+def unseen(check: str, because: str) -> Finding:
+    """A check that could not be made for the reason that another one tells."""
+    return Finding(check, "note", f"not looked at: see {because}")
+
+
 def exit_code(findings: Sequence[Finding]) -> int:
     """4 where the machine lacks something, 1 where something of ours is not well, 0 for notes alone."""
     problems = [finding for finding in findings if finding.verdict == "problem"]
