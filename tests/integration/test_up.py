@@ -156,7 +156,9 @@ def test_a_parked_engine_is_told_at_once_and_mended_by_its_entry(cli: Cli) -> No
     assert "parked" in table
     assert reason in table
     seen = cli.status(code=1)["tiny"]
-    assert (seen["state"], seen["ready"], seen["remark"]) == ("parked", False, reason)
+    assert (seen["state"], seen["ready"]) == ("parked", False)
+    assert seen["remark"] == f"{reason} Correct the registry entry. (wrong-configuration)"
+    assert seen["cause"]["class"] == "wrong-configuration"
     assert "is not ready: parked" in cli.run("ask", "tiny", "?", code=1).err
 
     cli.entry("tiny", port=PORT)
