@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchestrator.app.measuring import measured_like
+from orchestrator.app.status import alive
 from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
@@ -101,6 +102,10 @@ def decide(
 def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: Host) -> Observation:
     """One snapshot, with what registries say where that decides, and with what others hold of the GPUs."""
     observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES], listeners=True)
+    # What has answered serves, though Docker may not have looked since: it is not replaced unasked or for good.
+    asked_now = zip(observation.containers, alive(world, observation.containers), strict=True)
+    live = tuple(now if now.answers else seen for seen, now in asked_now)
+    observation = replace(observation, containers=live)
     asked = in_question(specs, request, observation)
     observation = replace(observation, unreachable=frozenset(i for i in asked if not world.docker.reachable(i)))
     return replace(observation, others=MappingProxyType(held_by_others(world, host.gpus, observation.containers)))

@@ -23,7 +23,9 @@ VERSIONS = {
     "misnamed": {"STUB_WRONG_NAME": "else"},
     "babbles": {"STUB_ANSWER": "I see a zebra."},
 }
-REFUSED = "parked: The engine refused its configuration (exit code 2)"
+REFUSED = (
+    "parked: The engine refused its configuration (exit code 2). Correct the registry entry. (wrong-configuration)"
+)
 
 
 def image(version: str) -> str:
