@@ -16,8 +16,10 @@ _LAST = 60
 def diagnosed(world: World, containers: Sequence[Container]) -> dict[str, Diagnosis]:
     """Why they failed, by id, of those that did. The log and the GPUs are looked at only where that could tell more."""
     found = {}
+    squeezed = {c.id for c in containers if concerns_gpu_memory(c)}
+    foreign = _foreign(world) if squeezed else ()
     for container in containers:
-        others = _others(world, container) if concerns_gpu_memory(container) else ()
+        others = tuple(words for gpu, words in foreign if container.id in squeezed and gpu in container.gpus)
         said = _said(world, container) if container.phase == "dead" and not container.error else ""
         diagnosis = diagnose(container, others, said)
         if diagnosis is not None:
@@ -25,14 +27,15 @@ def diagnosed(world: World, containers: Sequence[Container]) -> dict[str, Diagno
     return found
 
 
-def _others(world: World, container: Container) -> tuple[str, ...]:
-    """Processes on its GPUs that are in no container of ours, in words."""
+def _foreign(world: World) -> tuple[tuple[str, str], ...]:
+    """GPU, and in words, of every process that is in no container of ours."""
     from orchestrator.plan.proof import person  # noqa: PLC0415 (status has to be quick)
 
     gpus, _, _ = world.gpus.read()
     ours = {c.id for c in world.docker.observe().containers}
-    holders = world.gpus.holders([gpu for gpu in gpus if gpu.id in container.gpus], ours)
-    return tuple(person(holder, {}) for holder in holders if holder.container_id not in ours)
+    return tuple(
+        (holder.gpu, person(holder, {})) for holder in world.gpus.holders(gpus, ours) if holder.container_id not in ours
+    )
 
 
 def _said(world: World, container: Container) -> str:
