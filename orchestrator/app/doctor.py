@@ -14,7 +14,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.executor import discard
 from orchestrator.inventory import Gpu
 from orchestrator.observation import Observation, Remains
-from orchestrator.plan.images import images_of
+from orchestrator.plan.images import all_images
 from orchestrator.plan.leftovers import Leftover, containers, document_of, helpers, networks
 from orchestrator.ports import LOCK_PATIENCE, Event, World
 from orchestrator.registry.spec import ModelSpec
@@ -46,8 +46,7 @@ class _Facts:
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        engines = (e for s in self.models.values() for e in (s.engines.transformers, s.engines.vllm) if e is not None)
-        return tuple(dict.fromkeys(i.reference for e in engines for device in e.devices for i in images_of(e, device)))
+        return all_images(self.models.values())
 
     @cached_property
     def remains(self) -> Remains:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.app.interrupt import interruptible
-from orchestrator.app.status import alive, containers, endpoint
-from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.app.status import containers, endpoint, refuse_nameless, serving
+from orchestrator.errors import OrchestratorError
 from orchestrator.executor import control
 from orchestrator.plan.steps import Kind, Plan, Step
 from orchestrator.ports import LOCK_PATIENCE, Event, World
@@ -14,10 +14,7 @@ from orchestrator.ports import LOCK_PATIENCE, Event, World
 
 def change(world: World, project: str, names: Sequence[str], kind: Kind, tell: Callable[[Event], None]) -> None:
     """Stop, start or restart the models named."""
-    if not names:
-        raise RequestError(
-            "no model named", hint=f"'orchestrator {kind} NAME...'; 'orchestrator status' shows the names"
-        )
+    refuse_nameless(names, kind)
     with world.workspace.lock(f"orchestrator {kind} {' '.join(names)}", LOCK_PATIENCE):
         chosen = containers(world, project, names)
         plan = Plan(project, "", tuple(Step(kind, c.service, "asked for", c.id) for c in chosen))
@@ -33,10 +30,8 @@ def logs(world: World, project: str, name: str, *, follow: bool, tail: int | Non
 
 def ask(world: World, project: str, name: str, prompt: str, image: bytes | None, max_tokens: int) -> str:
     """The answer of a running model."""
-    told = containers(world, project, [name])
-    chosen = alive(world, told)
-    # one that is busy may be late with its sign of life, and has an answer all the same
-    container = next((now for now, before in zip(chosen, told, strict=True) if now.ready or before.ready), None)
+    chosen = serving(world, containers(world, project, [name]))
+    container = next((c for c in chosen if c.ready), None)
     if container is None and any(c.asleep for c in chosen):
         raise OrchestratorError(f"{name} is asleep", hint=f"'orchestrator wake {name}' wakes it in seconds")
     if container is None:

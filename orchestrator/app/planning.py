@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchestrator.app.measuring import measured_like
-from orchestrator.app.status import alive
+from orchestrator.app.status import serving
 from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
@@ -22,7 +22,7 @@ from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import Container, Observation
-from orchestrator.plan.images import images_of, in_question
+from orchestrator.plan.images import all_images, in_question
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.returning import to_keep
@@ -101,11 +101,9 @@ def decide(
 
 def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: Host) -> Observation:
     """One snapshot, with what registries say where that decides, and with what others hold of the GPUs."""
-    observation = world.docker.observe(_images(specs), [name for name, _ in VOLUMES], listeners=True)
+    observation = world.docker.observe(all_images(specs), [name for name, _ in VOLUMES], listeners=True)
     # What has answered serves, though Docker may not have looked since: it is not replaced unasked or for good.
-    asked_now = zip(observation.containers, alive(world, observation.containers), strict=True)
-    live = tuple(now if now.answers else seen for seen, now in asked_now)
-    observation = replace(observation, containers=live)
+    observation = replace(observation, containers=serving(world, observation.containers))
     asked = in_question(specs, request, observation)
     observation = replace(observation, unreachable=frozenset(i for i in asked if not world.docker.reachable(i)))
     return replace(observation, others=MappingProxyType(held_by_others(world, host.gpus, observation.containers)))
@@ -157,11 +155,6 @@ def documents_of(
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
     return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements)
-
-
-def _images(specs: Sequence[ModelSpec]) -> list[str]:
-    engines = [e for spec in specs for e in (spec.engines.vllm, spec.engines.transformers) if e is not None]
-    return sorted({image.reference for e in engines for device in e.devices for image in images_of(e, device)})
 
 
 def _applied(world: World, project: str, documents: Sequence[ComposeDocument], observation: Observation) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator.app.asking import asked
 from orchestrator.app.planning import held_by_others
-from orchestrator.app.status import containers
+from orchestrator.app.status import refuse_nameless, select_from
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.executor import control
 from orchestrator.inventory import Host, gib
@@ -27,12 +27,12 @@ _PATIENCE, _EVERY = 30.0, 0.1
 
 def sleep(world: World, project: str, names: Sequence[str], tell: Callable[[Event], None]) -> None:
     """Put the models named to sleep, and tell how much of their GPUs came back."""
-    _named(names, "sleep")
+    refuse_nameless(names, "sleep")
     with world.workspace.lock(f"orchestrator sleep {' '.join(names)}", LOCK_PATIENCE):
-        chosen = _able(containers(world, project, names))
-        everything = world.docker.observe().containers
+        seen = world.docker.observe()
+        chosen = _able(select_from(seen, project, names))
         for container in chosen:
-            refuse_while_starting(container, everything)
+            refuse_while_starting(container, seen.containers)
         for container in chosen:
             for event in _asleep(world, container):
                 tell(event)
@@ -42,11 +42,11 @@ def wake(
     world: World, project: str, names: Sequence[str], registries: Sequence[Path], tell: Callable[[Event], None]
 ) -> tuple[str, ...]:
     """Wake the models named; returns the services that do not answer. FitError, before anything, where one can't."""
-    _named(names, "wake")
+    refuse_nameless(names, "wake")
     with world.workspace.lock(f"orchestrator wake {' '.join(names)}", LOCK_PATIENCE):
-        chosen = _able(containers(world, project, names))
-        sleepers = [c for c in chosen if c.asleep]
-        _check_room(world, sleepers)
+        seen = world.docker.observe()
+        chosen = _able(select_from(seen, project, names))
+        _check_room(world, [c for c in chosen if c.asleep], seen.containers)
         for container in chosen:
             for event in _order("wake", container, "asked for" if container.asleep else "it is awake already", world):
                 tell(event)
@@ -56,13 +56,6 @@ def wake(
         tell(event)
         failed += [container.service] if event.kind == "failed" else []
     return tuple(failed)
-
-
-def _named(names: Sequence[str], verb: str) -> None:
-    if not names:
-        raise RequestError(
-            "no model named", hint=f"'orchestrator {verb} NAME...'; 'orchestrator status' shows the names"
-        )
 
 
 def _able(chosen: Sequence[Container]) -> Sequence[Container]:
@@ -129,9 +122,8 @@ def _came_back(before: dict[str, int], after: dict[str, int]) -> str:
     return f", {' and '.join(told)} came back" if told else "; the driver does not tell how much memory came back"
 
 
-def _check_room(world: World, sleepers: Sequence[Container]) -> None:
+def _check_room(world: World, sleepers: Sequence[Container], everything: Sequence[Container]) -> None:
     gpus, _, note = world.gpus.read() if any(c.gpus for c in sleepers) else ((), "", "")
-    everything = world.docker.observe().containers
     _, stuck = room_to_wake(
         sleepers, Host("this host", gpus, note), everything, held_by_others(world, gpus, everything)
     )

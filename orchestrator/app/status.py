@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.errors import OrchestratorError
-from orchestrator.observation import Container
+from orchestrator.errors import OrchestratorError, RequestError
+from orchestrator.observation import Container, Observation
 from orchestrator.ports import Endpoint, World
 from orchestrator.secretfile import API_KEY, reveal
 
@@ -16,7 +16,12 @@ _PATIENCE = 2.0
 
 def containers(world: World, project: str, names: Sequence[str]) -> tuple[Container, ...]:
     """Our containers of a project, or those of the models or services named; an error names what isn't there."""
-    found = world.docker.observe().project(project)
+    return select_from(world.docker.observe(), project, names)
+
+
+def select_from(seen: Observation, project: str, names: Sequence[str]) -> tuple[Container, ...]:
+    """The same of a snapshot that is there already."""
+    found = seen.project(project)
     missing = [name for name in names if not any(name in (c.model, c.service) for c in found)]
     if missing:
         running = ", ".join(sorted({c.model for c in found})) or "nothing"
@@ -33,6 +38,23 @@ def alive(world: World, found: Sequence[Container]) -> tuple[Container, ...]:
     asked = [c.url for c in found if c.askable]
     beating = world.pulse.beating(asked, _PATIENCE)
     return tuple(replace(c, answers=c.url in beating) if c.askable else c for c in found)
+
+
+def serving(world: World, found: Sequence[Container]) -> tuple[Container, ...]:
+    """The same containers; what Docker does not call ready yet is, where its engine answers now.
+
+    What Docker calls ready is not asked: a busy engine may be late with its sign of life, and serves all the same.
+    """
+    asked = {c.id: c for c in alive(world, [c for c in found if not c.ready])}
+    return tuple(asked.get(c.id, c) for c in found)
+
+
+def refuse_nameless(names: Sequence[str], verb: str) -> None:
+    """RequestError where no model was named for a verb that needs one."""
+    if not names:
+        raise RequestError(
+            "no model named", hint=f"'orchestrator {verb} NAME...'; 'orchestrator status' shows the names"
+        )
 
 
 def endpoint(world: World, container: Container) -> Endpoint:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.app.interrupt import interruptible
-from orchestrator.app.status import containers
+from orchestrator.app.status import select_from
 from orchestrator.compose import OWNER, VOLUMES
 from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.executor import discard, remove
@@ -82,7 +82,7 @@ def _doomed(world: World, wanted: Wanted, known: Callable[[], Sequence[str]]) ->
     remains = world.docker.remains(_VOLUMES)
     absent = _absent(world, wanted, seen, known)
     present = tuple(name for name in wanted.names if name not in absent)
-    chosen = containers(world, wanted.project, present) if present or wanted.everything else ()
+    chosen = select_from(seen, wanted.project, present) if present or wanted.everything else ()
     documents = world.workspace.documents(wanted.project)
     leftovers = of_project(wanted.project, seen, remains, documents, world.clock.now())
     if not wanted.everything:

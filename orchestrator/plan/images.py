@@ -6,7 +6,7 @@ for machines that can't get it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator import __version__, traits
@@ -59,6 +59,12 @@ def images_of(engine: Engine, device: str) -> tuple[Image, ...]:
     if engine.image:
         return (Image(engine.image),)
     return (built_image(f"{engine.image_family}-{'cuda' if device == 'gpu' else 'cpu'}"),)
+
+
+def all_images(specs: Iterable[ModelSpec]) -> tuple[str, ...]:
+    """References of every image that may serve one of these models, each once, in the order of the models."""
+    engines = [e for spec in specs for e in (spec.engines.transformers, spec.engines.vllm) if e is not None]
+    return tuple(dict.fromkeys(i.reference for e in engines for device in e.devices for i in images_of(e, device)))
 
 
 def choose(images: Sequence[Image], used: str, observation: Observation) -> Image:
