@@ -17,22 +17,12 @@ from orchestrator.ports import Endpoint
 from orchestrator.secretfile import API_KEY
 from tests.builders import container
 from tests.fakes import FakeWorld, parse
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command
 
 DEMO = "demo-transformers"
 KEY = "a-key-of-the-tests"
 FILE = "/state/orchestrator/secrets/api_key"
 EVERYWHERE = ("--address", "0.0.0.0")
-
-
-@pytest.fixture
-def here() -> FakeWorld:
-    return world()
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def test_up_beyond_loopback_sends_the_key_that_is_in_the_file(here: FakeWorld, do: Command) -> None:

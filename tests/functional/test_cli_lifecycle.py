@@ -10,7 +10,7 @@ from orchestrator.errors import EnvironmentProblem, OrchestratorError
 from orchestrator.observation import Foreign, Gate, Network
 from tests.builders import container
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command, world
 
 
 @pytest.fixture
@@ -20,11 +20,6 @@ def here() -> FakeWorld:
     found.docker.foreign = (Foreign("id-foreign", "web"),)
     found.docker.networks = {"id-net": Network("id-net", "orchestrator_default", "orchestrator")}
     return found
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 @pytest.mark.parametrize(("verb", "past"), [("stop", "stopped"), ("start", "started"), ("restart", "restarted")])

@@ -12,7 +12,7 @@ from orchestrator.observation import Image
 from orchestrator.ports import Advance
 from tests.builders import gpu
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command, world
 
 QWEN = "Qwen/Qwen2-VL-2B-Instruct"
 
@@ -20,11 +20,6 @@ QWEN = "Qwen/Qwen2-VL-2B-Instruct"
 @pytest.fixture
 def here() -> FakeWorld:
     return world(gpu())
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def test_the_image_the_volumes_and_the_weights_of_what_up_would_start(here: FakeWorld, do: Command) -> None:

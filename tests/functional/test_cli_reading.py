@@ -20,7 +20,7 @@ from orchestrator.plan import optimal
 from orchestrator.ports import DockerVersion
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld, parse
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command, world
 from tests.unit.registry_texts import changed, entry
 
 INVENTORY = """\
@@ -37,11 +37,6 @@ def here() -> FakeWorld:
     found = world(gpu("GPU-a"))
     found.gpus.driver = "580.95.05"
     return found
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def untouched(here: FakeWorld) -> None:

@@ -16,20 +16,10 @@ from orchestrator.plan.images import VLLM_CPU, built_image
 from orchestrator.ports import DockerVersion
 from tests.builders import READY, gpu
 from tests.fakes import FakeWorld, parse
-from tests.functional.cli import Command, Said, command, world
+from tests.functional.cli import Command, Said
 
 DEMO = "demo-transformers"
 OFFICIAL, OURS = traits.VLLM_CPU_IMAGE, built_image(VLLM_CPU).reference
-
-
-@pytest.fixture
-def here() -> FakeWorld:
-    return world()
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def nothing_started(here: FakeWorld, said: Said, code: int, *words: str) -> None:

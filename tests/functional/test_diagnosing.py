@@ -14,22 +14,12 @@ from orchestrator.inventory import GIB
 from orchestrator.observation import LABEL, Gate
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command
 
 SHM = "The container's shared memory is too small: 160 MiB required, 64 MiB free."
 REMEDY = "Raise shm_mib in the registry entry."
 PARKED: dict[str, Any] = {"gate": Gate("parked", SHM, cause="no-shared-memory"), "health": "unhealthy"}
 DEAD: dict[str, Any] = {"state": "exited", "health": "", "gate": None}
-
-
-@pytest.fixture
-def here() -> FakeWorld:
-    return world()
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def test_up_says_class_cause_and_remedy(here: FakeWorld, do: Command) -> None:

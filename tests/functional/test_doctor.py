@@ -14,7 +14,7 @@ from orchestrator.observation import Container, Gate, Helper, Image, LockState, 
 from orchestrator.plan.images import built_image
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command, world
 
 WEIGHTS = "orchestrator-weights"
 IMAGE = built_image("tf5-cpu").reference
@@ -25,11 +25,6 @@ def here() -> FakeWorld:
     found = world(gpu("GPU-a"))
     found.gpus.driver = "580.95.05"
     return found
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def found(do: Command, check: str, *arguments: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from orchestrator.inventory import GIB, Process
 from orchestrator.observation import Container
 from tests.builders import READY, container, gpu
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command, world
 
 MODEL = "qwen2-vl-2b"
 SERVICE = f"{MODEL}-vllm"
@@ -33,11 +33,6 @@ def here() -> FakeWorld:
 
     found.compose.born = born
     return found
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def explained(do: Command, *names: str) -> str:

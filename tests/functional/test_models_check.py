@@ -14,23 +14,13 @@ from orchestrator.evidence import Listing
 from orchestrator.observation import Image
 from orchestrator.plan.images import built_image
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command
 
 OFFICIAL = "vllm/vllm-openai:v0.33.0"
 SERVED = ("DotsOCRForCausalLM", "InternVLChatModel", "Phi3VForCausalLM", "Qwen2VLForConditionalGeneration")
 VLLM = {**{name: name for name in SERVED}, "HfMoondream": "Moondream3ForCausalLM", "TransformersForCausalLM": ""}
 NATIVE = ("GotOcr2ForConditionalGeneration", "Qwen2VLForConditionalGeneration")
 FAMILIES = ("dots-ocr", "got-ocr2", "internvl2", "moondream2", "phi3-vision", "qwen2-vl")
-
-
-@pytest.fixture
-def here() -> FakeWorld:
-    return world()
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def there(here: FakeWorld, image: str, answer: Mapping[str, object]) -> None:

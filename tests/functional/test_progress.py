@@ -13,7 +13,7 @@ from orchestrator.observation import Gate
 from orchestrator.observation import Progress as Far
 from orchestrator.ports import Event
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command, world
 
 DEMO = "demo-transformers"
 
@@ -33,11 +33,6 @@ def here() -> FakeWorld:
     at(20, Gate("starting", progress=Far("load", "1 of 2 files", 1020, 0.5)))
     at(25, Gate("ready"), "healthy")
     return here
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def test_a_pipe_gets_one_line_per_phase(do: Command) -> None:

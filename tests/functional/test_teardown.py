@@ -14,7 +14,7 @@ from orchestrator.inventory import GIB, Gpu
 from orchestrator.observation import Container, Foreign, Helper, LockState, Network, PortHolder
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, command, world
+from tests.functional.cli import Command, world
 
 A = "id-a-transformers"
 NETWORK = Network("id-net", "orchestrator_default", "orchestrator")
@@ -38,11 +38,6 @@ def here() -> FakeWorld:
     found.gpus.processes = (holder(11.2),)
     found.actor.removed = lambda: driver(found, 23.2)
     return found
-
-
-@pytest.fixture
-def do(here: FakeWorld, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(here, capsys)
 
 
 def driver(here: FakeWorld, free: float | None, *holders: Holder) -> None:

@@ -13,7 +13,7 @@ from orchestrator.errors import FitError, OrchestratorError
 from orchestrator.observation import Container, Gate, Image, Previous
 from tests.builders import READY
 from tests.fakes import FakeWorld
-from tests.functional.cli import Command, Said, command, world
+from tests.functional.cli import Command, Said, command
 
 REGISTRY = Path(__file__).parents[2] / "orchestrator" / "registry" / "models"
 SERVICE = "tiny-transformers"
@@ -43,11 +43,6 @@ class Entries:
     @property
     def folder(self) -> Path:
         return self.root / str(self.changes)
-
-
-@pytest.fixture
-def here() -> FakeWorld:
-    return world()
 
 
 @pytest.fixture
