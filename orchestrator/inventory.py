@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import RequestError
 
@@ -81,6 +81,11 @@ class Host:
     def usable_gpus(self) -> tuple[Gpu, ...]:
         """Those that something may be placed on."""
         return tuple(gpu for gpu in self.gpus if gpu.usable)
+
+    @property
+    def idle(self) -> Host:
+        """The same host with nothing known to be on its GPUs."""
+        return replace(self, gpus=tuple(replace(gpu, free=None, processes=()) for gpu in self.gpus))
 
     def gpu(self, wanted: str) -> Gpu:
         """The GPU with this id, else this index; RequestError names those that exist, or why this can't be used."""

@@ -123,10 +123,9 @@ def rendered(
     world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
 ) -> tuple[Placements, dict[str, bytes]]:
     """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
-    empty = replace(host, gpus=tuple(replace(gpu, free=None, processes=()) for gpu in host.gpus))
-    placements = place(specs, request, empty, Observation())
-    documents = documents_of(placements.items, specs, empty, world)
-    return placements, files_of(placements, documents, world, empty, ())
+    placements = place(specs, request, host.idle, Observation())
+    documents = documents_of(placements.items, specs, host, world)
+    return placements, files_of(placements, documents, world, host, ())
 
 
 def files_of(

@@ -43,8 +43,7 @@ def pull(world: World, request: Request, registries: Sequence[Path], tell: Calla
 def _document(world: World, request: Request, spec: ModelSpec, host: Host) -> ComposeDocument:
     """How the model would be started were it alone on the host."""
     alone = replace(request, models=(spec.name,))
-    empty = replace(host, gpus=tuple(replace(gpu, free=None, processes=()) for gpu in host.gpus))
-    return documents_of(place((spec,), alone, empty, Observation()).items, (spec,), host, world)[0]
+    return documents_of(place((spec,), alone, host.idle, Observation()).items, (spec,), host, world)[0]
 
 
 def _download(world: World, request: Request, spec: ModelSpec, document: ComposeDocument) -> Download | None:
