@@ -11,10 +11,11 @@ from typing import Any
 import docker
 import docker.errors
 import requests.exceptions
+from docker.models.containers import Container
 
 from orchestrator.adapters.docker_socket import no_docker
 from orchestrator.adapters.endpoint import docker_host
-from orchestrator.compose import Download
+from orchestrator.compose import OWNER, Download
 from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError, RequestError
 from orchestrator.observation import LABEL
 from orchestrator.pace import stall_limit
@@ -26,7 +27,8 @@ _TIMEOUT = 120
 _HELPER = f"{LABEL}helper"
 #: label of the containers that fetch weights
 _FETCHER = f"{LABEL}fetcher"
-_PROGRAM = (Path(__file__).parent / "fetch_program.py").read_text(encoding="utf-8")
+#: the program that fetches weights, inside a container
+_PROGRAM = Path(__file__).parent / "fetch_program.py"
 #: asks the driver from inside a container, where it may have lost its devices; a hung driver does not answer
 _SMI = ("timeout", "10", "nvidia-smi", "-L")
 #: exit codes of a program that is missing or can't be run, and of one that ``timeout`` ended
@@ -148,32 +150,25 @@ class SdkActor:
 
     def fetch(self, download: Download) -> Iterator[Advance]:
         """Fetch weights by a container that lives no longer than this; what is there is kept."""
-        with _said(f"can't fetch {download.repository}"):
-            self._clear(_FETCHER, status="exited")
-            container = self._client.containers.create(
+        program = _PROGRAM.read_text(encoding="utf-8")
+        volumes = {name: {"bind": place, "mode": "rw"} for name, place in download.volumes.items()}
+        if download.token_file:
+            volumes[download.token_file] = {"bind": HF_TOKEN.mount, "mode": "ro"}
+        with (
+            _said(f"can't fetch {download.repository}"),
+            self._thrown_away(
+                _FETCHER,
                 download.image,
-                entrypoint=["python3", "-c", _PROGRAM],
-                command=[download.repository, download.revision],
+                program,
+                [download.repository, download.revision],
                 user=download.owner,
-                environment={**download.environment, "HOME": "/tmp", "PYTHONUNBUFFERED": "1"},  # noqa: S108 (a tmpfs)
-                volumes={
-                    **{name: {"bind": place, "mode": "rw"} for name, place in download.volumes.items()},
-                    **({download.token_file: {"bind": HF_TOKEN.mount, "mode": "ro"}} if download.token_file else {}),
-                },
-                tmpfs={"/tmp": f"uid={USER},mode=1777"},  # noqa: S108 (the container's)
-                init=True,
-                read_only=True,
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges:true"],
-                labels=[_FETCHER],
-            )
-            try:
-                container.start()
-                words = yield from _fetched(download, container.logs(stream=True, follow=True))
-                if code := container.wait()["StatusCode"]:
-                    raise _refused(download, "other", f"exit code {code}, {words}")
-            finally:
-                container.remove(force=True)
+                environment={**download.environment, "PYTHONUNBUFFERED": "1"},
+                volumes=volumes,
+            ) as container,
+        ):
+            words = yield from _fetched(download, container.logs(stream=True, follow=True))
+            if code := container.wait()["StatusCode"]:
+                raise _refused(download, "other", f"exit code {code}, {words}")
 
     def prepare_volumes(self, names: Sequence[str], image: str, owner: str) -> None:
         """Create volumes that are missing and give their roots to ``owner`` (uid:gid)."""
@@ -198,37 +193,44 @@ class SdkActor:
         for left in self._client.api.containers(all=True, filters={"label": label, **which}):
             self._client.api.remove_container(left["Id"], force=True)
 
+    @contextmanager
+    def _thrown_away(
+        self, label: str, image: str, program: str, words: Sequence[str], *, environment: Mapping[str, str], **more: Any
+    ) -> Iterator[Container]:
+        """A container that runs a Python program with few rights, and lives no longer than the block."""
+        self._clear(label, status="exited")
+        container = self._client.containers.create(
+            image,
+            entrypoint=["python3", "-c", program],
+            command=list(words),
+            environment={**environment, "HOME": "/tmp"},  # noqa: S108 (a tmpfs)
+            tmpfs={"/tmp": f"uid={USER},mode=1777"},  # noqa: S108 (the container's)
+            init=True,
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            labels=[label],
+            **more,
+        )
+        try:
+            container.start()
+            yield container
+        finally:
+            container.remove(force=True, v=True)
+
     def run_script(self, image: str, script: str, words: Sequence[str]) -> str:
         """What a Python script prints in a throw-away container, which has no network, no GPU and no rights."""
-        api = self._client.api
-        with _said(f"can't run a script in {image}"):
-            self._clear(_SCRIPT, status="exited")
-            made = api.create_container(
-                image,
-                command=["-c", script, *words],
-                entrypoint=["python3"],
-                user="2000:0",
-                # a host whose default runtime is NVIDIA's would put GPUs in
-                environment={"HOME": "/tmp", "NVIDIA_VISIBLE_DEVICES": "void", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
-                labels=[_SCRIPT],
-                host_config=api.create_host_config(
-                    init=True,
-                    network_mode="none",
-                    read_only=True,
-                    tmpfs={"/tmp": "uid=2000,mode=1777"},  # noqa: S108 (inside the container)
-                    cap_drop=["ALL"],
-                    security_opt=["no-new-privileges"],
-                ),
-            )["Id"]
-            try:
-                api.start(made)
-                api.wait(made)
-                said, complained = (
-                    api.logs(made, stdout=stdout, stderr=not stdout).decode(errors="replace")
-                    for stdout in (True, False)
-                )
-            finally:
-                api.remove_container(made, force=True, v=True)
+        # a host whose default runtime is NVIDIA's would put GPUs in
+        environment = {"NVIDIA_VISIBLE_DEVICES": "void", "PYTHONDONTWRITEBYTECODE": "1"}
+        alone: dict[str, Any] = {"user": OWNER, "network_mode": "none", "environment": environment}
+        with (
+            _said(f"can't run a script in {image}"),
+            self._thrown_away(_SCRIPT, image, script, words, **alone) as container,
+        ):
+            container.wait()
+            said, complained = (
+                container.logs(stdout=stdout, stderr=not stdout).decode(errors="replace") for stdout in (True, False)
+            )
         if not said:
             last = "".join(f"\n  {line}" for line in complained.splitlines()[-_LAST:])
             raise OrchestratorError(
