@@ -9,12 +9,10 @@ from typing import Any, Literal
 
 from orchestrator import traits
 from orchestrator.errors import OrchestratorError
-from orchestrator.evidence import Listing
-from orchestrator.registry.spec import Engine, EngineName, EvidenceLevel, ModelSpec
+from orchestrator.evidence import LEVELS, EvidenceLevel, Listing
+from orchestrator.registry.spec import Engine, EngineName, ModelSpec
 
 Verdict = Literal["agrees", "contradicts the report", "contradicts the registry", "trap"]
-#: what proves more than the one before it
-_LEVELS: tuple[EvidenceLevel, ...] = ("none", "reported", "listed", "served-tiny", "answered")
 NAMES = {"vllm": "vLLM", "transformers": "Transformers"}
 
 
@@ -56,7 +54,7 @@ class Pair:
         """How the pair is known to work: by the registry, or at least ``listed`` where the engine said so here."""
         finding = self.finding
         listed: EvidenceLevel = "listed" if finding is not None and finding.evidence else "none"
-        return max(self.known.evidence.level, listed, key=_LEVELS.index)
+        return max(self.known.evidence.level, listed, key=LEVELS.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from orchestrator.observation import LockState, Observation, Previous, Remains
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Download
-    from orchestrator.evidence import Holder, Listing, Measurement, Use
+    from orchestrator.evidence import Holder, Listing, Measurement, Use, Verification, Verifications
     from orchestrator.inventory import Gpu, Host
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
@@ -302,6 +302,12 @@ class Workspace(Protocol):
 
     def hear(self, listing: Listing) -> None:
         """Keep what an engine said, in place of what the same image, or an earlier one of its name, said."""
+
+    def verifications(self) -> Verifications:
+        """What ``verify`` recorded on this host, the last of each pair, sorted by model and engine."""
+
+    def attest(self, verification: Verification) -> None:
+        """Keep a verification at once, in place of an earlier one of its pair."""
 
     def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
         """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.evidence import Fingerprint, Holder, Listing, Measurement, Use
+from orchestrator.evidence import Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import (
     ASLEEP,
@@ -495,6 +495,9 @@ class FakeWorkspace:
     """Whether documents can't be looked at."""
     heard: dict[str, Listing] = field(default_factory=dict)
     previous: dict[tuple[str, str], Previous] = field(default_factory=dict)
+    verified: dict[tuple[str, str], Verification] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    """Of records that can't be read."""
 
     def folder(self, project: str) -> Path:
         return Path("/state") / project
@@ -573,6 +576,12 @@ class FakeWorkspace:
 
     def hear(self, listing: Listing) -> None:
         self.heard[listing.image] = listing
+
+    def verifications(self) -> Verifications:
+        return Verifications(tuple(self.verified[pair] for pair in sorted(self.verified)), self.remarks)
+
+    def attest(self, verification: Verification) -> None:
+        self.verified[verification.model, verification.engine] = verification
 
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.adapters.lock_state import keepers, note_pid
 from orchestrator.errors import OrchestratorError
-from orchestrator.evidence import Fingerprint, Listing, Measurement
+from orchestrator.evidence import Fingerprint, Listing, Measurement, Verification, Verifications, from_record, to_record
 from orchestrator.observation import LockState, Previous
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
@@ -27,6 +27,7 @@ _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
 _MEASURED = "measurements.json"
 _LISTED = "listings.json"
+_VERIFIED = "verifications"
 _KEPT = "previous"
 _POLL = 0.2
 #: what ``write_atomically`` writes to before it replaces the file: ``.NAME.PID``
@@ -182,6 +183,22 @@ class StateFolder:
         ]
         kept = sorted([*others, listing], key=lambda known: (known.engine, known.image))
         write_atomically(self._root / _LISTED, json.dumps([asdict(known) for known in kept], indent=1).encode())
+
+    def verifications(self) -> Verifications:
+        """What was verified on this host: a file for each pair, which can be deleted without harm."""
+        found, remarks = [], []
+        for file in sorted((self._root / _VERIFIED).glob("*.json")):
+            try:
+                found.append(from_record(json.loads(file.read_text(encoding="utf-8"))))
+            except (OSError, ValueError) as error:
+                remarks.append(f"{file}: {error}; the record is passed over: verify the pair again, or delete the file")
+        return Verifications(tuple(sorted(found, key=lambda v: (v.model, v.engine))), tuple(remarks))
+
+    def attest(self, verification: Verification) -> None:
+        """Keep a verification, in place of an earlier one of its pair."""
+        name = f"{verification.model}.{verification.engine}.json"
+        text = json.dumps(to_record(verification), indent=1, ensure_ascii=False)
+        write_atomically(self._root / _VERIFIED / name, text.encode())
 
     @contextmanager
     def lock(self, purpose: str, timeout: float) -> Iterator[None]:

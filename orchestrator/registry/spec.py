@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from orchestrator import traits
+from orchestrator.evidence import EvidenceLevel
 from orchestrator.registry.fields import (
     DERIVED_TRANSFORMERS,
     DERIVED_VLLM,
@@ -76,7 +77,6 @@ __all__ = [
 EngineName = Literal["vllm", "transformers"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers")
 Family = Literal["qwen2-vl", "got-ocr2", "dots-ocr", "phi3-vision", "internvl2", "moondream2"]
-EvidenceLevel = Literal["none", "reported", "listed", "served-tiny", "answered"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 
 _STORAGES = (
@@ -159,6 +159,9 @@ class Report(Frozen):
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     status: str | None = None
     notes: str | None = None
+    test_priority: Literal[1, 2, 3] | None = Field(
+        None, description="the report's test plan: 1 critical, 2 important, 3 desirable; the others come last"
+    )
 
 
 class Evidence(Frozen):

@@ -93,6 +93,7 @@ def _engine(pair: Pair) -> str:
     said += f", {report.memory_gb} GB" if report.memory_gb else ""
     said += f", {report.status}" if report.status else ""
     said += f", {report.notes}" if report.notes else ""
+    said += f", test plan: priority {report.test_priority}" if report.test_priority else ""
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
     text = f"\non {pair.engine}\n"
     text += f"  report of 24 January 2026: {said}\n" if report.status else ""
