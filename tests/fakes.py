@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Fingerprint, Holder, Listing, Measurement, Use
+from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import (
     ASLEEP,
@@ -614,6 +615,9 @@ class FakeLibrary:
         if path not in self.hosts:
             raise RequestError("can't read the file: No such file or directory", where=str(path))
         return self.hosts[path]
+
+    def fleet(self, path: Path) -> FleetFile:
+        raise RequestError("can't read the file: No such file or directory", where=str(path))
 
     def folder(self, path: Path) -> dict[str, bytes]:
         return dict(self.saved.get(path, {}))

@@ -11,6 +11,7 @@ from orchestrator.adapters.registry_files import load_registry
 from orchestrator.adapters.workspace import write_atomically
 from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
+from orchestrator.fleet.file import FleetFile, parse_fleet
 from orchestrator.inventory import Host
 from orchestrator.inventory_file import parse_inventory
 from orchestrator.registry.loader import Registry
@@ -49,6 +50,10 @@ class Files:
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""
         return parse_inventory(str(path), _text(path))
+
+    def fleet(self, path: Path) -> FleetFile:
+        """A fleet file; FileProblems if it isn't one."""
+        return parse_fleet(path, _text(path))
 
     def folder(self, path: Path) -> dict[str, bytes]:
         """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""

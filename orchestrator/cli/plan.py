@@ -43,7 +43,7 @@ def command(
     everything: bool,
     mode: Mode,
     gpu: str,
-    strategy: Strategy,
+    strategy: Strategy | None,
     optimal: bool,
     address: str,
     api_key: bool | None,
@@ -68,8 +68,8 @@ def command(
         address=address,
         api_key=api_key,
     )
-    options = Options(context.registries, inventory, optimal=optimal)
-    decided = plan(context.world, request, options, everything=everything)
+    options = Options(context.source, inventory, optimal=optimal)
+    decided = plan(context.world, request, options, everything=everything, elsewhere=True)
     if as_json:
         print_json(plan_json(decided.plan, decided.placements))
     else:

@@ -22,7 +22,7 @@ def command(context: Context, names: tuple[str, ...], mode: Mode, allow_unpinned
     request = Request(names, project=context.project, mode=mode, allow_unpinned=allow_unpinned)
     with Progress(context.verbose, talks=frozenset({"image", "weights"})) as progress:
         try:
-            pull(context.world, request, context.registries, JsonLines().event if as_json else progress.event)
+            pull(context.world, request, context.source, JsonLines().event if as_json else progress.event)
         except KeyboardInterrupt:
             again = f"'orchestrator pull {' '.join(names)}' goes on"
             raise Interrupted("interrupted; what was fetched is kept", hint=again) from None

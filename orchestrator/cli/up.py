@@ -55,7 +55,7 @@ def command(
     names: tuple[str, ...],
     mode: Mode,
     gpu: str,
-    strategy: Strategy,
+    strategy: Strategy | None,
     optimal: bool,
     address: str,
     api_key: bool | None,
@@ -81,7 +81,8 @@ def command(
         address=address,
         api_key=api_key,
     )
-    options = Options(context.registries, inventory, dry_run, not no_wait, timeout, optimal)
+    source = context.source
+    options = Options(source, inventory, dry_run, not no_wait, timeout, optimal)
 
     def agree(steps: Sequence[Step]) -> bool:
         lost = ", ".join(f"{step.subject} ({step.cause})" for step in steps)
@@ -99,7 +100,8 @@ def command(
         failed = up(context.world, request, options, Screen(show, tell, agree))
     if dry_run:
         return
-    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in names])
+    asked = source.fleet.chosen(names) if source.fleet else names
+    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in asked])
     why = diagnosed(context.world, found)
     if as_json:
         late = [outcome.service for outcome in failed]
@@ -107,7 +109,7 @@ def command(
     else:
         click.echo(status_table(found, context.world.clock.now(), {}, {}, why), nl=False)
     if failed:
-        raise _not_ready(failed, names[0])
+        raise _not_ready(failed, asked[0])
 
 
 def _not_ready(outcomes: Sequence[Outcome], name: str) -> OrchestratorError:

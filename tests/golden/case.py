@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.adapters.library import Files
-from orchestrator.app.planning import rendered, select
+from orchestrator.app.planning import Source, rendered, select
 from orchestrator.app.recommend import recommend
 from orchestrator.app.up import Options, Screen, plan, up
 from orchestrator.errors import OrchestratorError
@@ -125,7 +125,7 @@ class Case:
 
     def _rendered(self, world: FakeWorld, asked: Asked) -> dict[str, str]:
         specs = select(
-            world.library.registry(self._options("registry").registries),
+            world.library.registry(self._options("registry").source.registries),
             asked.request().models,
             everything=asked.everything,
         )
@@ -138,7 +138,7 @@ class Case:
 
     def _options(self, registry: str) -> Options:
         own = self.folder / registry
-        return Options((own,) if own.is_dir() else (), self.folder / "inventory.yaml")
+        return Options(Source((own,) if own.is_dir() else ()), self.folder / "inventory.yaml")
 
     def _world(self) -> FakeWorld:
         """A fake world with what ``observation.json`` says, after what ``before/`` brought up."""
