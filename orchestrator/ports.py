@@ -338,6 +338,9 @@ class Library(Protocol):
     def folder(self, path: Path) -> dict[str, bytes]:
         """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
 
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
+
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""
 

@@ -622,6 +622,10 @@ class FakeLibrary:
     def folder(self, path: Path) -> dict[str, bytes]:
         return dict(self.saved.get(path, {}))
 
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        self.save(path, files, ())
+        return tuple(path / name for name in files)
+
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         found = self.saved.setdefault(path, {})
         found.update(files)

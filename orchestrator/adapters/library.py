@@ -60,6 +60,17 @@ class Files:
         found = [file for pattern in _RENDERED for file in path.glob(pattern)]
         return {str(file.relative_to(path)): _content(file) for file in found if file.is_file()}
 
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
+        there = [str(path / name) for name in files if (path / name).exists()]
+        if there:
+            raise RequestError(
+                f"{', '.join(there)}: there already, and nothing is overwritten",
+                hint="move it away first, or name another file with --fleet",
+            )
+        self.save(path, files, ())
+        return tuple(path / name for name in files)
+
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""
         for name, data in files.items():

@@ -23,6 +23,7 @@ _VERBS = {
     "models": "List, show, validate and check registry entries.",
     "inventory": "Show this host's GPUs, Docker and Compose.",
     "recommend": "Show which models a GPU can run, and with what limits.",
+    "init": "Write a first fleet file for this host.",
     "plan": "Show what 'up' would do, with causes.",
     "render": "Write docker-compose files for a host.",
     "pull": "Fetch models' images and weights ahead of time.",

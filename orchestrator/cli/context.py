@@ -80,7 +80,7 @@ class Context:
 
 
 def names(command: _Command) -> _Command:
-    """Names of models, as many as one likes."""
+    """Names of models, as many as one likes; for many verbs none is all of the fleet."""
     return click.argument("names", nargs=-1, metavar="[NAME]...")(command)
 
 

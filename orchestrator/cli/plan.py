@@ -54,6 +54,8 @@ def command(
 ) -> int:
     """Show what 'up' would do: engine, GPU, port and name of each model, and the steps with their causes.
 
+    Without names it is about the fleet.
+
     With --all, models that do not fit beside the others are left out and named; the exit code is then 3.
     """
     request = Request(

@@ -45,7 +45,10 @@ def command(
     allow_unpinned: bool,
     check: bool,
 ) -> None:
-    """Write docker-compose files: one per model, and compose.yaml that includes them all."""
+    """Write docker-compose files: one per model, and compose.yaml that includes them all.
+
+    Without names of the fleet, for its host; files of models that left it are removed.
+    """
     request = Request(
         names,
         project=context.project,

@@ -7,14 +7,14 @@ and the rendered files know of nothing but an entry.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from orchestrator.fleet.spec import Settings
 from orchestrator.plan.request import Mode
-from orchestrator.registry.fields import Place
+from orchestrator.registry.fields import Place, wrong_lengths
 from orchestrator.registry.limits import Images, wrong_pixels, wrong_tiles
 from orchestrator.registry.messages import problems
 from orchestrator.registry.spec import ENGINES, EngineName, ModelSpec, Transformers, Vllm
@@ -33,19 +33,22 @@ def pinned(entry: ModelSpec, mode: Mode, settings: Settings) -> tuple[ModelSpec 
     """The entry with these settings on the engine of this mode, on all where it is auto; or what is wrong with them."""
     if not settings.model_fields_set:
         return entry, ()
-    wrong = (*_misplaced(settings, mode), *_wrong_images(entry, settings, mode))
-    if wrong:
-        return None, wrong
+    engines = [name for name in ENGINES if entry.engine(name) is not None and mode in {"auto", name}]
+    wrong = [*_misplaced(settings, mode), *_wrong_images(entry, settings, engines), *_wrong_storage(settings, engines)]
+    # what is wrong by itself is left out, so that what is wrong with the rest is told as well
+    left = Settings.model_construct(**{k: v for k, v in settings if v is not None and (k,) not in dict(wrong)})
     data = entry.model_dump(mode="json")
-    images = entry.images.limited(settings.max_pixels, settings.max_tiles)
+    images = entry.images.limited(left.max_pixels, left.max_tiles)
     data["images"] = images.model_dump(mode="json")
-    chosen = [name for name in ENGINES if entry.engine(name) is not None and mode in {"auto", name}]
-    for name in chosen:
-        _pin(data["engines"][name], settings, images)
+    for name in engines:
+        _pin(data["engines"][name], left, images)
     try:
-        return ModelSpec.model_validate_json(json.dumps(data)), ()
+        spec = ModelSpec.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        return None, tuple(dict.fromkeys(_told(error, data, settings)))
+        lengths: dict[str, int] = {name: left.max_model_len for name in engines if left.max_model_len}
+        found = [*wrong, *_told(error, data, settings), *_lengths(entry, images, lengths)]
+        return None, tuple(dict.fromkeys(found))
+    return (None if wrong else spec), tuple(wrong)
 
 
 def _misplaced(settings: Settings, mode: Mode) -> Iterator[Place]:
@@ -59,8 +62,21 @@ def _misplaced(settings: Settings, mode: Mode) -> Iterator[Place]:
             yield (key,), f"is for {owners[0]} only"
 
 
-def _wrong_images(entry: ModelSpec, settings: Settings, mode: Mode) -> Iterator[Place]:
-    by_argument = mode == "vllm" or (mode == "auto" and entry.engines.vllm is not None)
+def _wrong_storage(settings: Settings, engines: Sequence[EngineName]) -> Iterator[Place]:
+    for name in engines:
+        (storages,) = {get_args(part) for part in get_args(_KINDS[name].model_fields["storages"].annotation)[:1]}
+        if settings.storage is not None and settings.storage not in storages:
+            yield ("storage",), f"must be {' or '.join(map(repr, storages))} on {name}, got {settings.storage!r}"
+
+
+def _lengths(entry: ModelSpec, images: Images, lengths: Mapping[str, int]) -> Iterator[Place]:
+    """The rule between parts of the entry, which pydantic skips once a part is wrong."""
+    for (_, engine, key), message in wrong_lengths(entry.architecture.context, images.tokens, lengths):
+        yield (key,), f"{message} (on {engine})"
+
+
+def _wrong_images(entry: ModelSpec, settings: Settings, engines: Sequence[EngineName]) -> Iterator[Place]:
+    by_argument = "vllm" in engines
     pixels = wrong_pixels(entry.images, settings.max_pixels)
     tiles = wrong_tiles(entry.images.tiles, settings.max_tiles, by_argument=by_argument)
     yield from (((key,), message) for key, message in (("max_pixels", pixels), ("max_tiles", tiles)) if message)
@@ -68,7 +84,7 @@ def _wrong_images(entry: ModelSpec, settings: Settings, mode: Mode) -> Iterator[
 
 def _pin(engine: dict[str, Any], settings: Settings, images: Images) -> None:
     """Put the settings into an engine's part of the entry."""
-    given = settings.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+    given = settings.model_dump(mode="json", exclude_unset=True)
     smallest = engine["smallest"]
     for key, value in given.items():
         if key in {"flags", "environment"}:
@@ -92,7 +108,5 @@ def _told(error: ValidationError, data: dict[str, Any], settings: Settings) -> I
         key = _NAMES.get(first, first)
         if key not in settings.model_fields_set:
             yield (), f"{problem.path}: {problem.message}"
-        elif key == "storage":
-            yield (key,), f"{problem.message} (on {engine})"
         else:
-            yield (key, below) if below else (key,), f"{problem.message} (on {engine})"
+            yield (key, below) if below and key != "storage" else (key,), f"{problem.message} (on {engine})"

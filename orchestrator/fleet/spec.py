@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import PROJECT_PATTERN, Mode, is_address
 from orchestrator.registry.fields import Environment, Flags, Frozen, ImageReference, Port, Positive, Slug
-from orchestrator.registry.weights import Storage
 
 
 def _project(value: str) -> str:
@@ -24,7 +23,7 @@ def _address(value: str) -> str:
     return value
 
 
-def _below(value: str) -> str:
+def _relative(value: str) -> str:
     if not value or value.startswith("/") or "\\" in value:
         raise ValueError("must be a path relative to this file, with '/' between folders")
     return value
@@ -48,7 +47,7 @@ Gpus = Annotated[
 ]
 Project = Annotated[str, AfterValidator(_project), Field(json_schema_extra={"pattern": f"^{PROJECT_PATTERN.pattern}$"})]
 Address = Annotated[str, AfterValidator(_address)]
-RelativePath = Annotated[str, AfterValidator(_below)]
+RelativePath = Annotated[str, AfterValidator(_relative)]
 
 
 class Settings(Frozen):
@@ -62,7 +61,7 @@ class Settings(Frozen):
     max_num_seqs: Positive | None = Field(None, description="requests answered side by side")
     max_pixels: Positive | None = Field(None, description="an image is scaled down to so many pixels")
     max_tiles: Positive | None = Field(None, description="an image is cut into so many pieces at most")
-    storage: Storage | None = Field(None, description="how the weights are stored")
+    storage: Literal["16bit", "fp8", "int8", "nf4"] | None = Field(None, description="how the weights are stored")
     environment: Environment = Field(default_factory=dict, description="added to the entry's, or in its place")
     flags: Flags = Field(default_factory=dict, description="added to the entry's, or in its place; needs the engine")
     image: ImageReference | None = Field(None, description="the engine's image; needs the engine")
