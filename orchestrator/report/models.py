@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.compatibility import Pair
+from orchestrator.evidence import to_record
 from orchestrator.registry.spec import ENGINES, Engine, Fact, ModelSpec, Vllm
 from orchestrator.report.checking import heard_json, heard_text
 from orchestrator.report.table import table
+from orchestrator.report.verifying import verified_words
 
 
 def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> str:
@@ -22,7 +24,7 @@ def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> str:
 
 
 def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[str, object]]:
-    """Each entry as it is written, and what engines said of it here (``asked``, by engine)."""
+    """Each entry as it is written, and by engine what it said of it (``asked``) and what was ``verified`` here."""
     return [
         {
             **spec.model_dump(mode="json"),
@@ -30,6 +32,9 @@ def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[
                 pair.engine: {"listed": pair.finding.evidence, **heard_json(pair.listing)}
                 for pair in pairs
                 if pair.spec.name == spec.name and pair.finding and pair.listing
+            },
+            "verified": {
+                pair.engine: to_record(pair.verified) for pair in pairs if pair.spec.name == spec.name and pair.verified
             },
         }
         for spec in specs
@@ -48,7 +53,8 @@ def _known(pair: Pair) -> str:
 
 def _level(pair: Pair) -> str:
     """A stand-in for a repository's code proves the way there, not the code."""
-    return pair.level + (" by stand-in" if pair.known.evidence.stand_in else "")
+    known = pair.known.evidence
+    return pair.level + (" by stand-in" if known.stand_in and pair.level == known.level else "")
 
 
 def model_text(spec: ModelSpec, pairs: Sequence[Pair]) -> str:
@@ -93,11 +99,13 @@ def _engine(pair: Pair) -> str:
     said += f", {report.memory_gb} GB" if report.memory_gb else ""
     said += f", {report.status}" if report.status else ""
     said += f", {report.notes}" if report.notes else ""
+    said += f", test plan: priority {report.test_priority}" if report.test_priority else ""
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
     text = f"\non {pair.engine}\n"
     text += f"  report of 24 January 2026: {said}\n" if report.status else ""
     text += f"  evidence: {_level(pair)}{note}\n"
     text += f"  asked: {said}\n" if (said := heard_text(pair)) else ""
+    text += f"  verified here: {verified_words(pair.verified)}\n" if pair.verified else ""
     possible = "possible" if engine.possible else "not possible"
     text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
     text += f"  weights {', '.join(engine.stored)}, the preferred first; {_smallest(engine)}\n"
