@@ -9,6 +9,7 @@ import click
 from orchestrator.app.status import alive, containers
 from orchestrator.cli.context import Context, as_json, names, print_json
 from orchestrator.diagnosing import diagnosed
+from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container
 from orchestrator.report.status import status_json, status_table
 
@@ -23,18 +24,32 @@ _EVERY = 2.0
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool, ask: bool) -> int:
     """Show what runs, or only the models named. Exit code 1 if one of them is dead."""
-    while True:
-        found = alive(context.world, containers(context.world, context.project, names))
-        probes = _probes(context, found) if ask else {}
-        if watch:
-            click.clear()
-        _show(context, found, probes, _uses(context, found), as_json, not names)
-        if not watch:
-            return int(
-                any(c.failed or c.phase == "unresponsive" for c in found)
-                or any(p.startswith("failed") for p in probes.values())
-            )
+    dead = _look(context, names, as_json, watch, ask)
+    told = ""
+    while watch:
         context.world.clock.sleep(_EVERY)
+        try:
+            _look(context, names, as_json, watch, ask)
+            told = ""
+        except OrchestratorError as error:  # Docker is away, or what was named is gone: it may come back
+            if error.what != told:
+                told = error.what
+                click.clear()
+                click.echo(f"error: {told}\nhint:  {error.hint}; the watch goes on until Ctrl-C", err=True)
+    return dead
+
+
+def _look(context: Context, names: tuple[str, ...], as_json: bool, watch: bool, ask: bool) -> int:
+    """Look and show; returns the exit code."""
+    found = alive(context.world, containers(context.world, context.project, names))
+    probes = _probes(context, found) if ask else {}
+    if watch:
+        click.clear()
+    _show(context, found, probes, _uses(context, found), as_json, not names)
+    return int(
+        any(c.failed or c.phase == "unresponsive" for c in found)
+        or any(p.startswith("failed") for p in probes.values())
+    )
 
 
 def _probes(context: Context, found: Sequence[Container]) -> dict[str, str]:

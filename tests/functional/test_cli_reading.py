@@ -6,6 +6,7 @@ import json
 import os
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -437,6 +438,27 @@ def test_status_without_docker(here: FakeWorld, do: Command) -> None:
     do("status").refused(4, "no Docker Engine answers")
 
 
+def test_the_watch_goes_on_while_docker_is_away(here: FakeWorld, do: Command) -> None:
+    """It is said once, and again when it is away again; only Ctrl-C ends it."""
+    here.docker.add(container("a"))
+    away = EnvironmentProblem("no Docker Engine answers", hint="start it")
+
+    def now(broken: EnvironmentProblem | None) -> None:
+        here.docker.broken = broken
+
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    for seconds, broken in ((3.0, away), (9.0, None), (13.0, away)):
+        here.clock.at(seconds, partial(now, broken))
+    here.clock.at(16.0, press)
+    said = do("status", "--watch")
+    assert said.code == 130
+    assert said.err.count("error: no Docker Engine answers\nhint:  start it; the watch goes on until Ctrl-C\n") == 2
+    assert said.out.count(" ready ") == 4, "at 0, 2, 10 and 12 s"
+    do("status", "--watch").refused(4, "no Docker Engine answers")
+
+
 # inventory
 
 
@@ -454,6 +476,12 @@ def test_an_inventory_that_was_written_can_be_planned_with(here: FakeWorld, do: 
     assert (said.code, said.out, said.err) == (0, "", f"written to {file}\n")
     here.gpus.gpus = ()
     assert do("plan", "qwen2-vl-2b", "--inventory", str(file)).code == 0
+
+
+def test_inventory_makes_no_folders(do: Command, tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "such"
+    do("inventory", "--output", str(missing / "x")).refused(2, f"there is no folder {missing}", "make it first")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
