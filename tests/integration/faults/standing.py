@@ -28,7 +28,6 @@ def standing(cli: Cli) -> Standing:
         "files": frozenset(str(path) for path in cli.state.rglob("*")),
         "locks that are held": frozenset(locks(cli)),
         "network links": frozenset(name for _, name in socket.if_nameindex()),
-        "network namespaces": _lines(engine.inside("ls /run/docker/netns")),
         "control groups": frozenset(map(str, groups)),
         "mounts": frozenset(line.split()[4] for line in mounts),
         "processes": _lines(engine.inside("cat /proc/[0-9]*/comm 2>/dev/null | sort | uniq -c")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.integration.cli import Cli
 from tests.integration.faults.cases import Build, Case, Create, Down, DownAll, Purge, Replace, Return
 from tests.integration.faults.results import record
 from tests.integration.faults.stopper import Stopper, spread
-from tests.integration.faults.wire import CUTS, Cut, Wire, wire
+from tests.integration.faults.wire import CUTS, wire
 
 #: at so many of the boundaries each command is killed by ``make test``
 PORTS = {Create: 4, Replace: 2, Return: 2, Down: 1, DownAll: 1, Purge: 2}
@@ -38,11 +39,7 @@ def test_killed_between_two_steps(cli: Cli, kind: type[Case], count: int | None)
     case.before()
     boundaries = stopper.boundaries(*case.arguments, code=case.code)
     case.ways[0]()
-
-    def killed(at: int) -> Callable[[], object]:
-        return lambda: stopper.stop(*case.arguments, at=at)
-
-    places = [(words, killed(at)) for at, words in spread(boundaries, count)]
+    places = [(words, partial(stopper.stop, *case.arguments, at=at)) for at, words in spread(boundaries, count)]
     campaign(case, f"{len(boundaries)} step boundaries", places, every=count is None)
 
 
@@ -54,31 +51,27 @@ def test_killed_between_two_requests_to_docker(cli: Cli, kind: type[Case], count
         changes = docker.watch(cli, *case.arguments, code=case.code)
         case.ways[0]()
         places = [
-            (f"at {words}, {cut}", _cut(docker, case, at, cut))
+            (f"at {words}, {cut}", partial(docker.cut, cli, *case.arguments, at=at, cut=cut))
             for at, words in spread(changes, count)
             for cut in (CUTS if count is None else [CUTS[at % len(CUTS)]])
         ]
         campaign(case, f"{len(changes)} requests to Docker", places, every=count is None)
 
 
-def _cut(docker: Wire, case: Case, at: int, cut: Cut) -> Callable[[], object]:
-    return lambda: docker.cut(case.cli, *case.arguments, at=at, cut=cut)
-
-
-@pytest.mark.long
-def test_killed_while_an_image_is_built(cli: Cli, cpu_image: str) -> None:
+@pytest.mark.parametrize("count", [1, pytest.param(None, marks=pytest.mark.long)])
+def test_killed_while_an_image_is_built(cli: Cli, cpu_image: str, count: int | None) -> None:
+    """How many lines a build prints is not always the same, so it is stopped in its first half, and at both ends."""
     case, stopper = Build(cli, image=cpu_image), Stopper(cli)
     case.before()
     boundaries = stopper.boundaries(*case.arguments)
     case.ways[0]()
-    building = [(at, words) for at, words in enumerate(boundaries, 1) if "builder.build" in words]
-    # how many lines a build prints is not always the same
-    chosen = [building[0], *building[1 : len(building) // 2 : 8], (0, building[-1][1])]
+    first, last = (boundaries.index(f"{when} builder.build") + 1 for when in ("before", "after"))
+    chosen: list[str | int] = [(first + last) // 3] if count else [first, *range(first + 1, (first + last) // 2, 6)]
+    chosen += [] if count else ["after builder.build"]
     places = [
-        (f"{words} ({at})", lambda at=at, words=words: stopper.stop("up", "demo", at=at or words))
-        for at, words in chosen
+        (f"at {at} of a build from {first} to {last}", partial(stopper.stop, *case.arguments, at=at)) for at in chosen
     ]
-    campaign(case, f"{len(building)} boundaries of the build", places, every=True)
+    campaign(case, f"{last - first + 1} boundaries of a build", places, every=count is None)
 
 
 @pytest.mark.parametrize(
@@ -96,23 +89,20 @@ def test_up_interrupted(cli: Cli, at: str, number: int) -> None:
     assert done.code == 130, done
     assert "error: interrupted; what was begun for tiny goes on starting" in done.err
     assert "'orchestrator up tiny' follows it again, 'orchestrator down tiny' takes it down" in done.err
-    case = Create(cli)
-    converges(case, 0, at)
+    begun = cli.ids()
+    assert bool(begun) == ("workspace" not in at)
+    cli.run("up", "tiny")
+    assert set(begun.values()) <= set(cli.ids().values()), "what was begun is kept"
+    converges(Create(cli), 0, at)
 
 
-@pytest.mark.parametrize(
-    ("at", "number", "words"),
-    [
-        ("before actor.remove", signal.SIGINT, "'orchestrator down tiny-transformers' goes on"),
-        ("before workspace.forget", signal.SIGTERM, "interrupted; removed: tiny-transformers"),
-    ],
-)
-def test_down_interrupted(cli: Cli, at: str, number: int, words: str) -> None:
-    case = Down(cli)
+def test_down_interrupted(cli: Cli) -> None:
+    """Also where all is gone, and only its proof is missing."""
+    case, at = Down(cli), "before workspace.forget"
     case.before()
-    done = Stopper(cli).stop(*case.arguments, at=at, number=number)
+    done = Stopper(cli).stop(*case.arguments, at=at, number=signal.SIGTERM)
     assert done.code == 130, done
-    assert words in done.err, done
+    assert "interrupted; removed: tiny-transformers; whether all that they held came back was not seen" in done.err
     converges(case, 0, at)
 
 
