@@ -146,7 +146,7 @@ def _contradiction(found: Contradiction, spoken: Language) -> dict[str, object]:
         "kind": found.kind,
         "model": found.row.spec.name,
         "engine": None if found.whole else found.row.engine,
-        "said": spoken.translated(found.said),
+        "said": found.said if found.kind in {"memory", "architecture"} else spoken.translated(found.said),
         "now": found.now,
         "weights_bytes": figure and figure.weights,
         "below_weights": figure and figure.below_weights,
