@@ -86,6 +86,20 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said, and how quickly.
+
+    ``first`` and ``whole``: seconds from the request to the first token and to the end. ``tokens``: as the server
+    counts them; 0 where it does not say.
+    """
+
+    text: str
+    first: float
+    whole: float
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One reference task: what was expected, what the model answered, and where that did not pass, why."""
 

@@ -19,6 +19,7 @@ from orchestrator.adapters.lock_state import keepers, note_pid
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Fingerprint, Listing, Measurement, Verification, Verifications, from_record, to_record
 from orchestrator.observation import LockState, Previous
+from orchestrator.ports import HOST_LOCK
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
@@ -201,10 +202,11 @@ class StateFolder:
         write_atomically(self._root / _VERIFIED / name, text.encode())
 
     @contextmanager
-    def lock(self, purpose: str, timeout: float) -> Iterator[None]:
-        """The host's lock. The kernel frees it when its holder dies, however it dies."""
-        with _opened(self._lock_path()) as descriptor:
-            self._acquire(descriptor, time.monotonic() + timeout, timeout)
+    def lock(self, purpose: str, timeout: float, name: str = HOST_LOCK) -> Iterator[None]:
+        """The host's lock, or another. The kernel frees it when its holder dies, however it dies."""
+        path = self._lock_path(name)
+        with _opened(path) as descriptor:
+            self._acquire(descriptor, time.monotonic() + timeout, timeout, path)
             # what we start holds the lock too: a Compose that outlives a killed orchestrator still changes this host
             os.set_inheritable(descriptor, True)  # noqa: FBT003
             holder = f"'{purpose}' of {getpass.getuser()} (pid {os.getpid()})"
@@ -234,7 +236,7 @@ class StateFolder:
         pid = note_pid(note)
         return LockState(held, note, bool(pid) and not _dead(pid), keepers(path) if held else (), str(path))
 
-    def _acquire(self, descriptor: int, deadline: float, timeout: float) -> None:
+    def _acquire(self, descriptor: int, deadline: float, timeout: float, path: Path) -> None:
         told = False
         while True:
             try:
@@ -246,7 +248,7 @@ class StateFolder:
             if time.monotonic() >= deadline:
                 raise OrchestratorError(
                     f"waited {timeout:g} s for the lock, which {holder or 'another orchestrator'} holds",
-                    where=str(self._lock_path()),
+                    where=str(path),
                     hint="wait for it to end, or end it; a dead process never holds the lock",
                 )
             # it has no name for the instant in which it has just been taken
@@ -255,10 +257,9 @@ class StateFolder:
                 told = True
             time.sleep(_POLL)
 
-    def _lock_path(self) -> Path:
-        if STATE_VARIABLE in os.environ or not _SHARED_LOCKS.is_dir():
-            return self._root / "orchestrator.lock"
-        return _SHARED_LOCKS / "orchestrator.lock"
+    def _lock_path(self, name: str = HOST_LOCK) -> Path:
+        shared = STATE_VARIABLE not in os.environ and _SHARED_LOCKS.is_dir()
+        return (_SHARED_LOCKS if shared else self._root) / f"{name}.lock"
 
 
 def _dead(pid: str) -> bool:

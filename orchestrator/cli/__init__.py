@@ -37,6 +37,7 @@ _VERBS = {
     "report": "Write the compatibility report, in English or Russian.",
     "down": "Remove models' containers; weights stay.",
     "doctor": "Check this machine, and say what to do.",
+    "verify": "Ask models on each engine what is known, and record the evidence.",
     "image": "List and build our images.",
 }
 

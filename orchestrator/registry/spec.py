@@ -69,6 +69,7 @@ __all__ = [
     "Smallest",
     "Source",
     "Storage",
+    "TaskName",
     "Tiles",
     "Transformers",
     "Vllm",
@@ -78,6 +79,8 @@ EngineName = Literal["vllm", "transformers"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers")
 Family = Literal["qwen2-vl", "got-ocr2", "dots-ocr", "phi3-vision", "internvl2", "moondream2"]
 Dtype = Literal["bfloat16", "float16", "float32"]
+#: the reference tasks of ``verify``: a short printed string, lines of text, a table, a formula, a scene of shapes
+TaskName = Literal["printed", "text", "table", "formula", "scene"]
 
 _STORAGES = (
     "how the weights may be stored, the preferred first; 16bit is unquantised, and 32 bit where dtype is float32"
@@ -309,6 +312,11 @@ class ModelSpec(Frozen):
     probe: Probe
     engines: Engines
     known: tuple[Fact, ...] = ()
+    tasks: dict[TaskName, Text] = Field(
+        default_factory=dict,
+        description="what 'verify' asks of it, each with the question as the model wants it; text with the probe's "
+        "question where none is named",
+    )
     priority: int = Field(0, description="where not all models fit, those of larger priority are placed first")
 
     @model_validator(mode="after")
