@@ -34,10 +34,10 @@ _VERBS = {
     "start": "Start stopped models.",
     "sleep": "Free the GPU of vLLM models for a while.",
     "wake": "Wake models that sleep.",
-    "report": "Write the compatibility report, in English or Russian.",
     "down": "Remove models' containers; weights stay.",
     "doctor": "Check this machine, and say what to do.",
     "verify": "Ask models on each engine what is known, and record the evidence.",
+    "report": "Write the compatibility report, in English or Russian.",
     "image": "List and build our images.",
 }
 
