@@ -41,6 +41,8 @@ Commands:
   wake       Wake models that sleep.
   down       Remove models' containers; weights stay.
   doctor     Check this machine, and say what to do.
+  verify     Ask models on each engine what is known, and record the evidence.
+  report     Write the compatibility report, in English or Russian.
   image      List and build our images.
 """
 

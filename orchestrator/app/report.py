@@ -14,4 +14,4 @@ def report(world: World, registries: Sequence[Path]) -> Report:
     """The report. Docker is not needed."""
     specs = tuple(world.library.registry(registries).models.values())
     seen = world.workspace
-    return compatibility(heard_before(world, specs), seen.verifications(), seen.measurements())
+    return compatibility(heard_before(world, specs), seen.measurements(), seen.verifications().remarks)

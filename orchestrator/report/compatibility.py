@@ -5,12 +5,13 @@ Memory is bytes; the founding report's figures are GB of 10^9 bytes. ``templates
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator import __version__
 from orchestrator.compatibility import Pair
-from orchestrator.evidence import Measurement, Verification, Verifications
+from orchestrator.evidence import Measurement, Verification
 from orchestrator.inventory import GIB, Gpu, Host
 from orchestrator.memory import bare_weights, claim, context_size
 from orchestrator.plan.advice import Advice, recommend
@@ -22,6 +23,8 @@ from orchestrator.report.january import ORDER, STEPS, Step
 REFERENCE = 24
 #: what the founding report calls large
 _LARGE = 12 * 10**9
+#: what a GPU's kind says behind its name
+_BYTES = re.compile(r"/\d+(?=, |$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,22 @@ class Row:
     claim: int | None
     smallest: int | None
     figure: Figure | None
-    verification: Verification | None
     ready: int | None
 
     @property
     def spec(self) -> ModelSpec:
         """The model."""
         return self.pair.spec
+
+    @property
+    def verification(self) -> Verification | None:
+        """What was verified here."""
+        return self.pair.verified
+
+    @property
+    def card(self) -> str:
+        """The names of the GPUs that it was verified on here, or "CPU"; "" where nothing was started."""
+        return _BYTES.sub("", self.verification.gpu) if self.verification else ""
 
     @property
     def engine(self) -> EngineName:
@@ -95,7 +107,7 @@ class Row:
         """Whether it has answered with its real weights: by the registry, or here where it was verified here."""
         if self.verification is not None:
             return self.verification.outcome == "answered" and self.verification.level == "answered"
-        return self.pair.level == "answered"
+        return self.known.evidence.level == "answered"
 
     @property
     def problems(self) -> tuple[Fact, ...]:
@@ -166,8 +178,8 @@ class Report:
 
     @property
     def tiny(self) -> tuple[Row, ...]:
-        """Possible pairs that are known to answer with tiny weights, and not with real ones."""
-        return tuple(row for row in self.possible if not row.tested and row.pair.level == "served-tiny")
+        """Possible pairs that have answered with tiny weights in the project's tests."""
+        return tuple(row for row in self.possible if row.known.evidence.level == "served-tiny")
 
     @property
     def verified(self) -> tuple[Row, ...]:
@@ -210,22 +222,19 @@ class Report:
 
 def compatibility(
     pairs: Sequence[Pair],
-    verifications: Verifications,
-    measurements: Sequence[Measurement],
+    measurements: Sequence[Measurement] = (),
+    remarks: tuple[str, ...] = (),
     version: str = __version__,
 ) -> Report:
-    """The report on these pairs, with what was verified and measured here."""
+    """The report on these pairs, with what was measured here."""
     ready: dict[tuple[str, str], int] = {}
     for measurement in measurements:
         mark = (measurement.fingerprint.model, measurement.fingerprint.engine)
         ready[mark] = max(measurement.static, ready.get(mark, 0))
-    rows = [
-        _row(pair, verifications.of(pair.spec.name, pair.engine), ready.get((pair.spec.name, pair.engine)))
-        for pair in sorted(pairs, key=_order)
-    ]
+    rows = [_row(pair, ready.get((pair.spec.name, pair.engine))) for pair in sorted(pairs, key=_order)]
     own = tuple(row for row in rows if not row.spec.source.builtin)
     trials = tuple(row for row in rows if row.spec.source.builtin)
-    return Report(version, own, trials, tuple(_advised(step, own) for step in STEPS), verifications.remarks)
+    return Report(version, own, trials, tuple(_advised(step, own) for step in STEPS), remarks)
 
 
 def _order(pair: Pair) -> tuple[int, str]:
@@ -233,12 +242,12 @@ def _order(pair: Pair) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
-def _row(pair: Pair, verification: Verification | None, ready: int | None) -> Row:
+def _row(pair: Pair, ready: int | None) -> Row:
     if not pair.known.possible or "gpu" not in pair.known.devices:
-        return Row(pair, None, None, None, None, verification, ready)
+        return Row(pair, None, None, None, None, ready)
     claims = list(_claims(pair))
     profile, asked = claims[0]
-    return Row(pair, profile, asked, min(size for _, size in claims), _figure(pair, claims), verification, ready)
+    return Row(pair, profile, asked, min(size for _, size in claims), _figure(pair, claims), ready)
 
 
 def _claims(pair: Pair) -> Iterator[tuple[Profile, int]]:

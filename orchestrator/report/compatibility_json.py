@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.evidence import Verification
+from orchestrator.evidence import to_record
 from orchestrator.inventory import GIB
 from orchestrator.registry.spec import Fact
 from orchestrator.report.checking import heard_json
@@ -85,33 +85,7 @@ def _pair(row: Row, spoken: Language) -> dict[str, object]:
         "asked": {"listed": finding.listed, "verdict": finding.verdict, **heard_json(listing)}
         if listing and finding
         else None,
-        "verification": row.verification and _verification(row.verification),
-    }
-
-
-def _verification(found: Verification) -> dict[str, object]:
-    figures = found.figures
-    return {
-        "outcome": found.outcome,
-        "level": found.level,
-        "when": found.when,
-        "engine_version": found.engine_version,
-        "image": found.image,
-        "image_digest": found.image_digest,
-        "revision": found.revision,
-        "gpu": found.gpu,
-        "driver": found.driver,
-        "profile": found.profile,
-        "time_to_ready_s": figures.time_to_ready_s,
-        "time_to_first_token_s": figures.time_to_first_token_s,
-        "tokens_per_s": figures.tokens_per_s,
-        "peak_bytes": figures.peak_bytes,
-        "peak_of": figures.peak_of,
-        "tasks": len(found.checks),
-        "tasks_passed": sum(check.passed for check in found.checks),
-        "missing_bytes": found.missing_bytes,
-        "failure": found.failure,
-        "cause": found.cause,
+        "verification": row.verification and to_record(row.verification),
     }
 
 

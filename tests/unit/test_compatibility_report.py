@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.compatibility import Pair
-from orchestrator.evidence import Fingerprint, Listing, Measurement, Outcome, Verification, Verifications
+from orchestrator.evidence import Fingerprint, Listing, Measurement, Outcome, Verification
 from orchestrator.inventory import GIB
 from orchestrator.registry.spec import ENGINES, ModelSpec
 from orchestrator.report.compatibility import Report, Row, compatibility
@@ -20,9 +20,10 @@ FACT = {"text": "so it is", "source": "seen"}
 JANUARY = {"allowed": True, "status": "needs testing"}
 
 
-def report(*specs: ModelSpec, verified: tuple[Verification, ...] = ()) -> Report:
-    pairs = [Pair(s, engine, ()) for s in specs for engine in ENGINES if s.engine(engine)]
-    return compatibility(pairs, Verifications(verified), ())
+def report(*specs: ModelSpec, verified: Verification | None = None) -> Report:
+    return compatibility(
+        [Pair(s, engine, (), verified=verified) for s in specs for engine in ENGINES if s.engine(engine)]
+    )
 
 
 def row(engine: Mapping[str, Any], **parts: Any) -> Row:
@@ -135,16 +136,16 @@ def test_nothing_is_held_against_a_report_that_does_not_know_the_model() -> None
 )
 def test_a_tick_is_an_answer_with_real_weights(verification: Verification | None, ticked: bool) -> None:
     entry = spec(vllm={"evidence": {"level": "served-tiny"}})
-    made = report(entry, verified=(verification,) if verification else ())
+    made = report(entry, verified=verification)
     assert made.rows[0].tested == ticked
     assert made.seen_here == (verification is not None)
-    assert len(made.tiny) == (not ticked)
+    assert made.tiny == made.rows
 
 
 def test_what_fails_here_is_not_tested_whatever_the_registry_says() -> None:
     entry = spec(vllm={"evidence": {"level": "answered"}})
     assert report(entry).rows[0].tested
-    assert not report(entry, verified=(answered("none", "failed"),)).rows[0].tested
+    assert not report(entry, verified=answered("none", "failed")).rows[0].tested
 
 
 def test_models_that_come_with_orchestrator_are_not_counted() -> None:
@@ -184,7 +185,7 @@ def test_the_most_that_was_held_when_ready() -> None:
     mark = Fingerprint("phi", "vllm", "", "", "", "", "")
     seen = [Measurement(mark, 5, 0.0), Measurement(replace(mark, driver="2"), 7, 0.0)]
     seen.append(Measurement(replace(mark, engine="transformers"), 9, 0.0))
-    made = compatibility([Pair(spec(vllm={}), "vllm", ())], Verifications(), seen)
+    made = compatibility([Pair(spec(vllm={}), "vllm", ())], seen)
     assert made.rows[0].ready == 7
     assert made.seen_here
 
@@ -201,7 +202,7 @@ def test_problems_that_several_pairs_have_are_told_once() -> None:
 def test_what_the_engine_was_asked() -> None:
     heard = Listing("vllm", "0.33.0", "vllm", "sha256:1", 0.0, {"PhiForCausalLM": ""})
     entry = spec(vllm={})
-    made = compatibility([Pair(entry, "vllm", (), heard)], Verifications(), ())
+    made = compatibility([Pair(entry, "vllm", (), heard)])
     assert made.asked == made.rows
     assert made.seen_here
     assert not report(entry).seen_here
