@@ -232,3 +232,11 @@ def test_what_fits_nowhere_is_shown_on_an_engine_that_the_plan_may_choose() -> N
     (choice,) = report(huge).advised[0].cards[0].choices
     assert choice.row.engine == "transformers"
     assert choice.january == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("A card/25769803776", "A card"), ("A/1, B/2", "A, B"), ("CPU", "CPU"), ("", "")],
+)
+def test_a_card_is_named_without_its_bytes(kind: str, name: str) -> None:
+    assert report(spec(vllm={}), verified=replace(answered(), gpu=kind)).rows[0].card == name
