@@ -71,8 +71,8 @@ def _wrong_storage(settings: Settings, engines: Sequence[EngineName]) -> Iterato
 
 def _lengths(entry: ModelSpec, images: Images, lengths: Mapping[str, int]) -> Iterator[Place]:
     """The rule between parts of the entry, which pydantic skips once a part is wrong."""
-    for (_, engine, key), message in wrong_lengths(entry.architecture.context, images.tokens, lengths):
-        yield (key,), f"{message} (on {engine})"
+    for path, message in wrong_lengths(entry.architecture.context, images.tokens, lengths):
+        yield path[-1:], message
 
 
 def _wrong_images(entry: ModelSpec, settings: Settings, engines: Sequence[EngineName]) -> Iterator[Place]:
@@ -103,10 +103,10 @@ def _pin(engine: dict[str, Any], settings: Settings, images: Images) -> None:
 def _told(error: ValidationError, data: dict[str, Any], settings: Settings) -> Iterator[Place]:
     """What the entry's own rules say, at the setting it is about."""
     for problem in problems(error, read("", json.dumps(data))):
-        engine, _, rest = problem.path.removeprefix("engines.").partition(".")
+        _, _, rest = problem.path.removeprefix("engines.").partition(".")
         first, _, below = rest.removeprefix("smallest.").partition(".")
         key = _NAMES.get(first, first)
         if key not in settings.model_fields_set:
             yield (), f"{problem.path}: {problem.message}"
         else:
-            yield (key, below) if below and key != "storage" else (key,), f"{problem.message} (on {engine})"
+            yield (key, below) if below and key != "storage" else (key,), problem.message
