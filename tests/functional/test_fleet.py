@@ -306,3 +306,18 @@ def test_init_remembers_the_folders_of_entries(do: Command, folder: Path) -> Non
 def test_the_committed_schema_is_fresh() -> None:
     committed = resources.files("orchestrator.fleet").joinpath("fleet.schema.json").read_text(encoding="utf-8")
     assert committed == schema.text(), "write it again as the docstring of orchestrator/fleet/schema.py says"
+
+
+@pytest.mark.parametrize("verb", ["plan", "render"])
+def test_all_is_all_of_the_fleet(do: Command, verb: str) -> None:
+    write()
+    assert do(verb, "--all") == do(verb)
+
+
+def test_what_the_file_names_lies_beside_it(do: Command, folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    write("  demo: {port: 24200}\n", name="elsewhere/fleet.yaml")
+    do("render").refused(2, "no model named")
+    assert "127.0.0.1:24200" in do("--fleet", "elsewhere/fleet.yaml", "plan").out
+    assert do("--fleet", "elsewhere/fleet.yaml", "render").code == 0
+    assert (folder / "elsewhere" / "compose" / "compose.yaml").is_file(), "beside the file, not beside the caller"
