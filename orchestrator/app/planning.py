@@ -92,6 +92,11 @@ def choose(world: World, request: Request, source: Source, *, everything: bool =
     """What is asked for: of the fleet, without names all of it; of the registry, where there is no fleet."""
     if everything and request.models:
         raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
+    if source.fleet is None and not request.models and not everything:
+        raise RequestError(
+            "no model named, and there is no fleet file",
+            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
+        )
     registry = world.library.registry(source.registries)
     catalogue = tuple(registry.models.values())
     if source.fleet is None:
@@ -103,10 +108,7 @@ def choose(world: World, request: Request, source: Source, *, everything: bool =
 def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
     """The entries asked for; RequestError names every unknown one."""
     if not everything and not names:
-        raise RequestError(
-            "no model named, and there is no orchestrator.yaml here",
-            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
-        )
+        raise RequestError("no model named", hint="name one or more; 'orchestrator models list' shows them")
     return tuple(registry.models.values()) if everything else registry.select(names)
 
 

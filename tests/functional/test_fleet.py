@@ -128,7 +128,7 @@ def test_the_fleet_can_be_left_aside(here: FakeWorld, do: Command) -> None:
 
 @pytest.mark.parametrize("verb", ["up", "plan", "render", "pull"])
 def test_without_a_fleet_a_name_is_needed(do: Command, verb: str) -> None:
-    do(verb).refused(2, "no model named, and there is no orchestrator.yaml here", "orchestrator init")
+    do(verb).refused(2, "no model named, and there is no fleet file", "orchestrator init")
 
 
 def test_a_fleet_file_can_be_named(do: Command, folder: Path, tmp_path: Path) -> None:
