@@ -8,12 +8,20 @@ import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.adapters.library import Files
+from orchestrator.adapters.registry_files import load_registry
 from orchestrator.fleet import schema
+from orchestrator.fleet.pinning import pinned
+from orchestrator.fleet.spec import Settings
 from orchestrator.inventory import Gpu
+from orchestrator.profile import ladder
+from orchestrator.registry.spec import ENGINES, EngineName
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
 from tests.functional.cli import Command, command, world
@@ -331,3 +339,41 @@ def test_beside_the_fleet_in_another_project_ports_give_way(here: FakeWorld, do:
     assert "port 24200 is taken by" in said.out
     assert "127.0.0.1:24201" in said.out
     assert names(here) == {"ocr-demo-transformers", "trial-demo-transformers"}
+
+
+PINS: dict[str, list[object]] = {
+    "max_model_len": [1024, 4096, 8192],
+    "max_num_seqs": [1, 3, 16],
+    "max_pixels": [12544, 1280 * 784, 3211264],
+    "max_tiles": [1, 6, 12],
+    "storage": ["16bit", "fp8", "int8", "nf4"],
+    "tensor_parallel": [1, 2, 4],
+}
+ENTRIES = load_registry().models
+
+
+@given(
+    entry=st.sampled_from(sorted(ENTRIES)),
+    engine=st.sampled_from(ENGINES),
+    pins=st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in PINS.items()}),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_pin_of_any_entry_is_refused_or_leaves_the_plan_no_other_value(
+    entry: str, engine: EngineName, pins: dict[str, Any]
+) -> None:
+    spec, wrong = pinned(ENTRIES[entry], engine, Settings(**pins))
+    assert (spec is None) == bool(wrong)
+    assert all(path and path[0] in pins for path, _ in wrong), "each problem stands at a setting"
+    chosen = spec.engine(engine) if spec else None
+    profiles = [rung.profile for rung in ladder(spec, chosen)] if spec and chosen else []
+    assert bool(profiles) == bool(chosen)
+    for profile in profiles:
+        found = {
+            "max_model_len": profile.context,
+            "max_num_seqs": profile.sequences,
+            "max_pixels": profile.pixels,
+            "max_tiles": profile.tiles,
+            "storage": profile.storage,
+            "tensor_parallel": profile.gpus,
+        }
+        assert {key: found[key] for key in pins} == pins

@@ -277,3 +277,10 @@ def test_a_host_is_its_inventory_with_what_is_free() -> None:
 def test_another_host_is_refused(real: Any, words: str) -> None:
     with pytest.raises(FitError, match=words):
         as_named(host(gpu("GPU-a")), real)
+
+
+def test_weights_in_32_bit_have_no_other_storage() -> None:
+    found = wrong("  phi: {settings: {storage: 16bit}}\n", spec(transformers={"dtype": "float32"}))
+    assert found == [
+        "4 models.phi.settings.storage: is not for a model whose dtype is float32: its weights are stored as they are"
+    ]
