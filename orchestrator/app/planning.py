@@ -69,10 +69,14 @@ def versions(world: World) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where models are looked up: folders of entries, and the fleet file where there is one."""
+    """Where models are looked up: folders of entries, and the fleet file where there is one.
+
+    ``given``: entries that were looked up already, in place of both.
+    """
 
     registries: tuple[Path, ...] = ()
     fleet: FleetFile | None = None
+    given: tuple[ModelSpec, ...] = ()
 
 
 #: the built-in entries alone
@@ -99,6 +103,8 @@ def choose(world: World, request: Request, source: Source, *, everything: bool =
         )
     registry = world.library.registry(source.registries)
     catalogue = tuple(registry.models.values())
+    if source.given:
+        return Chosen(request, source.given, catalogue)
     if source.fleet is None:
         return Chosen(request, select(registry, request.models, everything=everything), catalogue)
     specs = source.fleet.specs(registry, request.models)
