@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
     from orchestrator.compose import Download
     from orchestrator.evidence import Holder, Listing, Measurement, Use
     from orchestrator.inventory import Gpu, Host
+    from orchestrator.lockfile import Lock
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
     from orchestrator.secretfile import Secret, StoredFile
@@ -22,6 +23,9 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
 PATIENCE = 600.0
 #: seconds to wait for another orchestrator that is changing this host
 LOCK_PATIENCE = 900.0
+
+#: the lock in a folder of the user's; see ``Library.registry``
+LOCK_FILE = "orchestrator.lock.yaml"
 
 #: "late": not ready in the time given, or without progress, which is no failure: it goes on; "said": a line that an
 #: engine printed before it failed; "gone": something was taken down, and the text says what was proved, or why
@@ -233,6 +237,20 @@ class Pulse(Protocol):
         """Those of these base URLs where ``GET /health`` answers 200 within ``patience`` seconds."""
 
 
+class Origins(Protocol):
+    """Where weights and images come from, and what is newest there.
+
+    EnvironmentProblem where a token or a login is missing or not enough, RequestError for what isn't there,
+    OrchestratorError for anything else, such as no network.
+    """
+
+    def commit(self, repository: str, endpoint: str, token: str) -> str:
+        """The newest commit of a repository, on that hub; "" for the usual one. ``token``: "" for none."""
+
+    def digest(self, image: str) -> str:
+        """What the image's registry has by that name, ``sha256:...``. Docker asks, with the user's logins."""
+
+
 class Clock(Protocol):
     """Time."""
 
@@ -314,7 +332,10 @@ class Library(Protocol):
     """Files that come with the package, or that the user names."""
 
     def registry(self, folders: Sequence[Path]) -> Registry:
-        """Built-in entries and the user's, in this order."""
+        """Built-in entries and the user's, in this order; what a lock file among the folders says is put into all."""
+
+    def lock(self, path: Path) -> Lock:
+        """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
 
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
@@ -368,6 +389,10 @@ class World(Protocol):
     @property
     def pulse(self) -> Pulse:
         """Whether engines are alive."""
+
+    @property
+    def origins(self) -> Origins:
+        """The hub and the registries of images."""
 
     @property
     def clock(self) -> Clock:

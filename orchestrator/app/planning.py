@@ -11,11 +11,14 @@ from orchestrator.app.status import serving
 from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
+    EXAMPLE_FILE,
+    EXAMPLE_TEMPLATE,
     FLEET_FILE,
     FLEET_TEMPLATE,
     VOLUMES,
     ComposeDocument,
     document,
+    example,
     fleet,
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
@@ -120,12 +123,17 @@ def held_by_others(world: World, gpus: Sequence[Gpu], ours: Sequence[Container])
 
 
 def rendered(
-    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
+    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, command_line: str = ""
 ) -> tuple[Placements, dict[str, bytes]]:
-    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
+    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at.
+
+    ``command_line``: what writes them again, for their headers.
+    """
     placements = place(specs, request, host.idle, Observation())
-    documents = documents_of(placements.items, specs, host, world)
-    return placements, files_of(placements, documents, world, host, ())
+    documents = documents_of(placements.items, specs, host, world, command_line)
+    files = files_of(placements, documents, world, host, (), command_line)
+    needs = example(documents, world.library.templates()[EXAMPLE_TEMPLATE], command_line)
+    return placements, files | ({EXAMPLE_FILE: needs.encode()} if needs else {})
 
 
 def files_of(
@@ -134,12 +142,13 @@ def files_of(
     world: World,
     host: Host,
     others: Sequence[str],
+    command_line: str = "",
 ) -> dict[str, bytes]:
     """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
     project = documents[0].placement.project if documents else ""
     template = world.library.templates()[FLEET_TEMPLATE]
     texts = {d.filename: d.text for d in documents}
-    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
+    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others, command_line)
     texts[ENV_FILE] = ENV_TEXT
     files = {name: text.encode() for name, text in texts.items()}
     for folder in sorted({folder for d in documents for folder in d.beside}):
@@ -148,12 +157,15 @@ def files_of(
 
 
 def documents_of(
-    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World
+    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World, command_line: str = ""
 ) -> tuple[ComposeDocument, ...]:
     """The documents of placements, in their order."""
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
-    return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements)
+    return tuple(
+        document(by_name[p.model], p, docker=host.docker, templates=templates, command_line=command_line)
+        for p in placements
+    )
 
 
 def _applied(world: World, project: str, documents: Sequence[ComposeDocument], observation: Observation) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orchestrator.plan.request import check_project
+from orchestrator.ports import LOCK_FILE
 
 if TYPE_CHECKING:
     from orchestrator.ports import World
@@ -26,7 +27,9 @@ class Context:
     world: World
     project: str
     registries: tuple[Path, ...]
+    """Folders of entries, and the lock if there is one."""
     verbose: bool
+    lock: Path
 
     @classmethod
     def of(cls, world: World | None, project: str, registries: tuple[str, ...], verbose: bool) -> Context:
@@ -36,7 +39,9 @@ class Context:
             from orchestrator.app.world import RealWorld
 
             world = RealWorld(lambda holder: click.echo(f"waiting for {holder}", err=True))
-        return cls(world, project, tuple(Path(folder) for folder in registries), verbose)
+        lock = Path(LOCK_FILE)
+        sources = (*map(Path, registries), *((lock,) if lock.exists() else ()))
+        return cls(world, project, sources, verbose, lock)
 
 
 def names(command: _Command) -> _Command:

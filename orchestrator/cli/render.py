@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import shlex
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ import click
 from orchestrator.app.render import Difference, render
 from orchestrator.cli.context import Context, inventory, mode, names, publishing, unpinned
 from orchestrator.errors import OrchestratorError
-from orchestrator.plan.request import Mode, Request
+from orchestrator.plan.request import DEFAULT_PROJECT, Mode, Request
 
 
 @click.command()
@@ -57,7 +59,16 @@ def command(
         address=address,
         api_key=api_key,
     )
-    done = render(context.world, request, context.registries, inventory, output, everything=everything, write=not check)
+    done = render(
+        context.world,
+        request,
+        context.registries,
+        inventory,
+        output,
+        everything=everything,
+        write=not check,
+        command_line=_command_line(context, request, inventory, output, everything=everything),
+    )
     for error in done.omitted:
         click.echo(f"left out: {error.what}", err=True)
     if check and done.differences:
@@ -70,9 +81,37 @@ def command(
     click.echo(f"{done.count} files in {output} {'are fresh' if check else 'written'}", err=True)
 
 
+def _command_line(context: Context, request: Request, inventory: Path | None, output: Path, *, everything: bool) -> str:
+    """What renders the same again from the current folder, however it was said this time."""
+    key = {None: [], True: ["--api-key"], False: ["--no-api-key"]}[request.api_key]
+    words = [
+        "orchestrator",
+        *(["--project", request.project] if request.project != DEFAULT_PROJECT else []),
+        *(word for folder in context.registries if folder != context.lock for word in ("--registry", _path(folder))),
+        "render",
+        *(["--all"] if everything else sorted(set(request.models))),
+        *(["--mode", request.mode] if request.mode != "auto" else []),
+        *(["--allow-unpinned"] if request.allow_unpinned else []),
+        *(["--address", request.address] if request.address else []),
+        *key,
+        *(["--inventory", _path(inventory)] if inventory else []),
+        *["--output", _path(output)],
+    ]
+    return shlex.join(words)
+
+
+def _path(path: Path) -> str:
+    """From the current folder. Where else this machine has it is nobody's business: there its name has to do."""
+    if not path.is_absolute():
+        return os.path.normpath(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else path.name
+
+
 def _diff(difference: Difference) -> str:
     try:
         old, new = (data.decode().splitlines(keepends=True) for data in (difference.old, difference.new))
     except UnicodeDecodeError:
         return f"{difference.path} is not text, and differs\n"
-    return "".join(difflib.unified_diff(old, new, f"{difference.path} (on disk)", f"{difference.path} (rendered)"))
+    lines = difflib.unified_diff(old, new, f"{difference.path} (on disk)", f"{difference.path} (rendered)")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
