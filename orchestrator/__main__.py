@@ -12,9 +12,12 @@ Usage: orchestrator [OPTIONS] COMMAND [ARGS]...
   Run vision-language and OCR models in containers on your own GPUs.
 
 Options:
-  --project TEXT  Compose project.  [default: orchestrator]
+  --project TEXT  Compose project.  [default: the fleet's, else orchestrator]
   --registry DIR  A folder of your own entries; may be given several times.
                   They add to the built-in ones and override them.
+  --fleet FILE    The fleet file.  [default: orchestrator.yaml, if it is
+                  there]
+  --no-fleet      Leave the fleet file aside.
   --verbose       Show the output of builds and pulls, and tracebacks.
   --version       Show the version and exit.
   -h, --help      Show this message and exit.
@@ -23,6 +26,7 @@ Commands:
   models     List, show, validate and check registry entries.
   inventory  Show this host's GPUs, Docker and Compose.
   recommend  Show which models a GPU can run, and with what limits.
+  init       Write a first fleet file for this host.
   plan       Show what 'up' would do, with causes.
   render     Write docker-compose files for a host.
   lock       Pin weights by commit and images by digest, in a file.
@@ -38,6 +42,7 @@ Commands:
   wake       Wake models that sleep.
   down       Remove models' containers; weights stay.
   doctor     Check this machine, and say what to do.
+  verify     Ask models on each engine what is known, and record the evidence.
   image      List and build our images.
 """
 

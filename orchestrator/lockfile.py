@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from orchestrator.errors import FileProblems, Problem
 from orchestrator.registry.fields import Commit, ImageReference, Repository
-from orchestrator.registry.loader import Registry
 from orchestrator.registry.messages import problems
 from orchestrator.registry.spec import ENGINES, Engines, ModelSpec
 from orchestrator.registry.tree import Tree, dotted, read
@@ -125,12 +124,12 @@ def _images(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(image for image in named if image)
 
 
-def pinned(registry: Registry, lock: Lock) -> Registry:
+def pinned(specs: Sequence[ModelSpec], lock: Lock) -> tuple[ModelSpec, ...]:
     """The entries with what the lock says put in. FileProblems where it says other than an entry itself."""
-    wrong = [problem for spec in registry.models.values() for problem in _contradictions(spec, lock)]
+    wrong = [problem for spec in specs for problem in _contradictions(spec, lock)]
     if wrong:
         raise FileProblems(tuple(wrong), hint="'orchestrator lock --upgrade NAME' takes the entry's word")
-    return Registry(MappingProxyType({name: _pinned(spec, lock) for name, spec in registry.models.items()}))
+    return tuple(_pinned(spec, lock) for spec in specs)
 
 
 def _contradictions(spec: ModelSpec, lock: Lock) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
 
 from orchestrator.adapters import package
@@ -11,10 +11,10 @@ from orchestrator.adapters.registry_files import load_registry
 from orchestrator.adapters.workspace import write_atomically
 from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, EXAMPLE_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
+from orchestrator.fleet.file import FleetFile, parse_fleet
 from orchestrator.inventory import Host
 from orchestrator.inventory_file import parse_inventory
-from orchestrator.lockfile import Lock, parse_lock, pinned
-from orchestrator.ports import LOCK_FILE
+from orchestrator.lockfile import Lock, parse_lock
 from orchestrator.registry.loader import Registry
 
 #: what ``render`` writes; whatever else lies beside it (secrets, pictures) is not looked at
@@ -25,10 +25,8 @@ class Files:
     """The files of this installation, and of the user."""
 
     def registry(self, folders: Sequence[Path]) -> Registry:
-        """Built-in entries and the user's, in this order; what a lock file among the folders says is put into all."""
-        registry = _registry(tuple(folder for folder in folders if folder.name != LOCK_FILE))
-        locks = (self.lock(folder) for folder in folders if folder.name == LOCK_FILE)
-        return reduce(pinned, locks, registry)
+        """Built-in entries and the user's, in this order."""
+        return _registry(tuple(folders))
 
     def lock(self, path: Path) -> Lock:
         """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
@@ -54,14 +52,33 @@ class Files:
         """The known image, a PNG."""
         return package.probe_image()
 
+    def reference_image(self, file: str) -> bytes:
+        """The picture of a reference task, a PNG."""
+        return package.reference_image(file)
+
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""
         return parse_inventory(str(path), _text(path))
+
+    def fleet(self, path: Path) -> FleetFile:
+        """A fleet file; FileProblems if it isn't one."""
+        return parse_fleet(path, _text(path))
 
     def folder(self, path: Path) -> dict[str, bytes]:
         """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
         found = [file for pattern in _RENDERED for file in path.glob(pattern)]
         return {str(file.relative_to(path)): _content(file) for file in found if file.is_file()}
+
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
+        there = [str(path / name) for name in files if (path / name).exists()]
+        if there:
+            raise RequestError(
+                f"{', '.join(there)}: there already, and nothing is overwritten",
+                hint="move it away first, or name another file with --fleet",
+            )
+        self.save(path, files, ())
+        return tuple(path / name for name in files)
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""

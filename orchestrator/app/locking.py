@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.app.planning import Source, choose
 from orchestrator.errors import OrchestratorError
 from orchestrator.lockfile import Lock, Wanted, lock_text, wanted
-from orchestrator.ports import LOCK_FILE, World
+from orchestrator.plan.request import Request
+from orchestrator.ports import World
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import HF_TOKEN, known
 
@@ -31,31 +33,29 @@ class Locked:
         return tuple(one for one in self.wanted if self.old.of(one) != self.new.of(one))
 
 
-def lock(
-    world: World, project: str, names: Sequence[str], registries: Sequence[Path], path: Path, *, upgrade: bool
-) -> Locked:
+def lock(world: World, request: Request, source: Source, path: Path, *, upgrade: bool) -> Locked:
     """Pin what is missing, or with ``upgrade`` all of it again. Nothing is written unless all of it was found."""
-    specs, old = _entries(world, names, registries), world.library.lock(path)
+    specs, old = _entries(world, request, source), world.library.lock(path)
     needed = wanted(specs)
     asked = needed if upgrade else old.missing(needed)
-    values = _found(world, project, asked)
+    values = _found(world, request.project, asked)
     today = datetime.fromtimestamp(world.clock.now(), UTC).date().isoformat()
-    kept = old if not upgrade else old.without(specs) if names else Lock(file=old.file)
+    kept = old if not upgrade else old.without(specs) if request.models else Lock(file=old.file)
     new = kept.with_pins({one: old.pin(one, value, today) for one, value in zip(asked, values, strict=True)})
     if new != old or not (old.repositories or old.images):
         world.library.save(path.parent, {path.name: lock_text(new).encode()}, ())
     return Locked(old, new, needed)
 
 
-def unlocked(world: World, names: Sequence[str], registries: Sequence[Path], path: Path) -> tuple[Wanted, ...]:
+def unlocked(world: World, request: Request, source: Source, path: Path) -> tuple[Wanted, ...]:
     """What entries name and the lock does not pin. Nobody is asked."""
-    return world.library.lock(path).missing(wanted(_entries(world, names, registries)))
+    return world.library.lock(path).missing(wanted(_entries(world, request, source)))
 
 
-def _entries(world: World, names: Sequence[str], registries: Sequence[Path]) -> tuple[ModelSpec, ...]:
-    """The entries as they are written, without what a lock puts in."""
-    registry = world.library.registry([folder for folder in registries if folder.name != LOCK_FILE])
-    return registry.select(names) if names else tuple(registry.models.values())
+def _entries(world: World, request: Request, source: Source) -> tuple[ModelSpec, ...]:
+    """The entries without what a lock puts in: those named, else all of the fleet, else all that are known."""
+    everything = not request.models and source.fleet is None
+    return choose(world, request, replace(source, lock=None), everything=everything).specs
 
 
 def _found(world: World, project: str, asked: Sequence[Wanted]) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.app.planning import rendered, select, this_host
+from orchestrator.app.planning import Source, choose, rendered, this_host
 from orchestrator.compose import BUILTIN_FOLDER, EXAMPLE_FILE, GATE_FOLDER, WRITTEN
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.request import Request
@@ -34,7 +34,7 @@ class Rendered:
 def render(
     world: World,
     request: Request,
-    registries: Sequence[Path],
+    source: Source,
     inventory: Path | None,
     output: Path,
     *,
@@ -46,11 +46,12 @@ def render(
 
     ``command_line``: what does it again, for the files' headers.
     """
-    specs = select(world.library.registry(registries), request.models, everything=everything)
-    host = world.library.inventory(inventory) if inventory else this_host(world)
-    placements, files = rendered(world, request, specs, host, command_line)
+    chosen = choose(world, request, source, everything=everything)
+    file = inventory or (source.fleet.host if source.fleet else None)
+    host = world.library.inventory(file) if file else this_host(world)
+    placements, files = rendered(world, chosen.request, chosen.specs, host, command_line)
     present = world.library.folder(output)
-    stale = _ours(present) - set(files) if everything else set()
+    stale = _ours(present) - set(files) if everything or chosen.request.whole else set()
     changed = [name for name in sorted({*files, *stale}) if present.get(name) != files.get(name)]
     differences = tuple(Difference(output / name, present.get(name, b""), files.get(name, b"")) for name in changed)
     if write:

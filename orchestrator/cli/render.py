@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from orchestrator.app.render import Difference, render
-from orchestrator.cli.context import Context, inventory, mode, names, publishing, unpinned
+from orchestrator.cli.context import FLEET, Context, inventory, mode, names, publishing, unpinned
 from orchestrator.errors import OrchestratorError
-from orchestrator.plan.request import DEFAULT_PROJECT, Mode, Request
+from orchestrator.plan.request import Mode, Request
+
+_OUTPUT = "compose"
 
 
 @click.command()
@@ -27,10 +30,8 @@ from orchestrator.plan.request import DEFAULT_PROJECT, Mode, Request
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("compose"),
-    show_default=True,
     metavar="DIR",
-    help="The folder to write to.",
+    help="The folder to write to.  [default: the fleet's, else compose]",
 )
 @publishing
 @inventory
@@ -42,14 +43,17 @@ def command(
     names: tuple[str, ...],
     everything: bool,
     mode: Mode,
-    output: Path,
+    output: Path | None,
     address: str,
     api_key: bool | None,
     inventory: Path | None,
     allow_unpinned: bool,
     check: bool,
 ) -> None:
-    """Write docker-compose files: one per model, and compose.yaml that includes them all."""
+    """Write docker-compose files: one per model, and compose.yaml that includes them all.
+
+    Without names of the fleet, for its host; files of models that left it are removed.
+    """
     request = Request(
         names,
         project=context.project,
@@ -59,12 +63,14 @@ def command(
         address=address,
         api_key=api_key,
     )
+    source = context.source
+    folder = output or (source.fleet.output if source.fleet else Path(_OUTPUT))
     done = render(
         context.world,
         request,
-        context.registries,
+        source,
         inventory,
-        output,
+        folder,
         everything=everything,
         write=not check,
         command_line=_command_line(context, request, inventory, output, everything=everything),
@@ -75,19 +81,25 @@ def command(
         for difference in done.differences:
             click.echo(_diff(difference), nl=False)
         raise OrchestratorError(
-            f"{len(done.differences)} files in {output} are stale",
+            f"{len(done.differences)} files in {folder} are stale",
             hint="run the same command without --check",
         )
-    click.echo(f"{done.count} files in {output} {'are fresh' if check else 'written'}", err=True)
+    click.echo(f"{done.count} files in {folder} {'are fresh' if check else 'written'}", err=True)
 
 
-def _command_line(context: Context, request: Request, inventory: Path | None, output: Path, *, everything: bool) -> str:
+def _command_line(
+    context: Context, request: Request, inventory: Path | None, output: Path | None, *, everything: bool
+) -> str:
     """What renders the same again from the current folder, however it was said this time."""
+    fleet, here = context.fleet_path, Path(FLEET)
+    project = context.asked_project
     key = {None: [], True: ["--api-key"], False: ["--no-api-key"]}[request.api_key]
     words = [
         "orchestrator",
-        *(["--project", request.project] if request.project != DEFAULT_PROJECT else []),
-        *(word for folder in context.registries if folder != context.lock for word in ("--registry", _path(folder))),
+        *(["--fleet", _path(fleet)] if fleet and fleet != here else []),
+        *(["--no-fleet"] if not fleet and here.exists() else []),
+        *(["--project", project] if project and project != replace(context, asked_project=None).project else []),
+        *(word for folder in context.asked_registries for word in ("--registry", _path(folder))),
         "render",
         *(["--all"] if everything else sorted(set(request.models))),
         *(["--mode", request.mode] if request.mode != "auto" else []),
@@ -95,7 +107,7 @@ def _command_line(context: Context, request: Request, inventory: Path | None, ou
         *(["--address", request.address] if request.address else []),
         *key,
         *(["--inventory", _path(inventory)] if inventory else []),
-        *["--output", _path(output)],
+        *(["--output", _path(output or Path(_OUTPUT))] if output or not fleet else []),
     ]
     return shlex.join(words)
 

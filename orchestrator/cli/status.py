@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -28,7 +28,7 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
         probes = _probes(context, found) if ask else {}
         if watch:
             click.clear()
-        _show(context, found, probes, _uses(context, found), as_json)
+        _show(context, found, probes, _uses(context, found), as_json, not names)
         if not watch:
             return int(
                 any(c.failed or c.phase == "unresponsive" for c in found)
@@ -53,8 +53,22 @@ def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
     return used(context.world, found)
 
 
+def _notes(context: Context, found: Sequence[Container]) -> Iterator[str]:
+    """How what runs differs from the fleet."""
+    listed = context.fleet.fleet.models if context.fleet else {}
+    there = {c.model for c in found}
+    yield from (f"{name} is in the fleet and has no container" for name in listed if name not in there)
+    strangers = sorted(there - set(listed)) if listed else []
+    yield from (f"{name} is not in the fleet; the next 'orchestrator up' would remove it" for name in strangers)
+
+
 def _show(
-    context: Context, found: Sequence[Container], probes: dict[str, str], uses: dict[str, int], as_json: bool
+    context: Context,
+    found: Sequence[Container],
+    probes: dict[str, str],
+    uses: dict[str, int],
+    as_json: bool,
+    everything: bool,
 ) -> None:
     why = diagnosed(context.world, found)
     if as_json:
@@ -64,6 +78,8 @@ def _show(
     else:
         click.echo(f"nothing runs in project {context.project}")
     if not as_json:
+        for note in _notes(context, found) if everything else ():
+            click.echo(f"note: {note}")
         for kept in context.world.workspace.kept(context.project):
             click.echo(
                 f"note: {kept.service}: {kept.image} served before; "

@@ -187,7 +187,7 @@ def test_a_lock_against_an_entry_s_own_pin_is_refused_until_it_is_upgraded(do: C
     assert do(*own, "plan", "qwen2-vl-2b").code == 0
 
 
-@pytest.mark.parametrize("verb", [("plan", "demo"), ("lock",), ("lock", "--check"), ("models", "list")])
+@pytest.mark.parametrize("verb", [("plan", "demo"), ("lock",), ("lock", "--check"), ("models", "show", "demo")])
 def test_a_lock_that_is_none_is_refused_with_its_lines(do: Command, verb: tuple[str, ...]) -> None:
     Path(FILE).write_text("schema_version: 1\nimages: {a: 1}\n", encoding="utf-8")
     do(*verb).refused(2, f"{FILE}:2 images.a: must be")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import MappingProxyType
 
 import pytest
 
 from orchestrator.errors import FileProblems
 from orchestrator.lockfile import Lock, Pin, Wanted, lock_text, parse_lock, pinned, wanted
-from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from tests.builders import spec
 
@@ -36,7 +34,7 @@ def problems(text: str) -> list[str]:
 
 
 def locked(*specs: ModelSpec, by: Lock | None = None) -> Sequence[ModelSpec]:
-    return tuple(pinned(Registry(MappingProxyType({s.name: s for s in specs})), by or lock()).models.values())
+    return pinned(specs, by or lock())
 
 
 def contradictions(*specs: ModelSpec) -> list[str]:

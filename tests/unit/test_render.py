@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orchestrator.app.planning import BUILT_IN
 from orchestrator.app.render import render
 from orchestrator.plan.request import Request
 from tests.builders import spec
@@ -16,7 +17,7 @@ OLD = b"# old on vllm\n# Written by orchestrator 0.0.9: do not edit, run it agai
 def names(library: FakeLibrary, *, everything: bool) -> set[str]:
     world = FakeWorld(library=library)
     models = () if everything else ("phi",)
-    render(world, Request(models, partial=True), (), None, OUT, everything=everything, write=True)
+    render(world, Request(models, partial=True), BUILT_IN, None, OUT, everything=everything, write=True)
     return set(library.saved[OUT])
 
 
@@ -64,7 +65,9 @@ def test_the_command_is_in_every_header_and_names_what_is_needed() -> None:
     entry = spec(transformers={"devices": ["cpu"]}, source={"gated": True})
     found = FakeLibrary({"phi": entry})
     world, request = FakeWorld(library=found), Request(("phi",), api_key=True)
-    render(world, request, (), None, OUT, everything=False, write=True, command_line="orchestrator render $(x)\nphi")
+    render(
+        world, request, BUILT_IN, None, OUT, everything=False, write=True, command_line="orchestrator render $(x)\nphi"
+    )
     texts = {name: data.decode() for name, data in found.saved[OUT].items()}
     for name in ("phi-transformers.yaml", "compose.yaml", ".env.example"):
         assert texts[name].splitlines()[2] == "#   orchestrator render $(x) phi", texts[name]
