@@ -40,7 +40,7 @@ def lock(world: World, request: Request, source: Source, path: Path, *, upgrade:
     asked = needed if upgrade else old.missing(needed)
     values = _found(world, request.project, asked)
     today = datetime.fromtimestamp(world.clock.now(), UTC).date().isoformat()
-    kept = old if not upgrade else old.without(specs) if request.models else Lock(file=old.file)
+    kept = old.without(specs) if upgrade else old  # what else is in it may be another fleet's
     new = kept.with_pins({one: old.pin(one, value, today) for one, value in zip(asked, values, strict=True)})
     if new != old or not (old.repositories or old.images):
         world.library.save(path.parent, {path.name: lock_text(new).encode()}, ())

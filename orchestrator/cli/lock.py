@@ -16,7 +16,7 @@ from orchestrator.plan.request import Request
 @click.option("--check", is_flag=True, help="Ask nobody and write nothing; exit code 1 if something is not locked.")
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], upgrade: bool, check: bool) -> None:
-    """Pin weights by commit and images by digest, in orchestrator.lock.yaml (default: of the fleet, else of all models).
+    """Pin weights by commit and images by digest, in orchestrator.lock.yaml (default: of the fleet, else all).
 
     What is missing there is added, what is there stays. Images that are built here are not in it: a digest of their
     sources is their label.

@@ -15,8 +15,6 @@ from orchestrator.cli.context import FLEET, Context, inventory, mode, names, pub
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.request import Mode, Request
 
-_OUTPUT = "compose"
-
 
 @click.command()
 @names
@@ -64,7 +62,7 @@ def command(
         api_key=api_key,
     )
     source = context.source
-    folder = output or (source.fleet.output if source.fleet else Path(_OUTPUT))
+    folder = output or (source.fleet.output if source.fleet else Path("compose"))
     done = render(
         context.world,
         request,
@@ -73,7 +71,7 @@ def command(
         folder,
         everything=everything,
         write=not check,
-        command_line=_command_line(context, request, inventory, output, everything=everything),
+        command_line=_command_line(context, request, inventory, folder, everything=everything),
     )
     for error in done.omitted:
         click.echo(f"left out: {error.what}", err=True)
@@ -87,29 +85,32 @@ def command(
     click.echo(f"{done.count} files in {folder} {'are fresh' if check else 'written'}", err=True)
 
 
-def _command_line(
-    context: Context, request: Request, inventory: Path | None, output: Path | None, *, everything: bool
-) -> str:
+def _command_line(context: Context, request: Request, inventory: Path | None, folder: Path, *, everything: bool) -> str:
     """What renders the same again from the current folder, however it was said this time."""
-    fleet, here = context.fleet_path, Path(FLEET)
+    file, here, fleet = context.fleet_path, Path(FLEET), context.fleet
     project = context.asked_project
     key = {None: [], True: ["--api-key"], False: ["--no-api-key"]}[request.api_key]
     words = [
         "orchestrator",
-        *(["--fleet", _path(fleet)] if fleet and fleet != here else []),
-        *(["--no-fleet"] if not fleet and here.exists() else []),
+        *(["--fleet", _path(file)] if file and file != here else []),
+        *(["--no-fleet"] if not file and here.exists() else []),
         *(["--project", project] if project and project != replace(context, asked_project=None).project else []),
-        *(word for folder in context.asked_registries for word in ("--registry", _path(folder))),
+        *(word for entries in context.asked_registries for word in ("--registry", _path(entries))),
         "render",
         *(["--all"] if everything else sorted(set(request.models))),
         *(["--mode", request.mode] if request.mode != "auto" else []),
         *(["--allow-unpinned"] if request.allow_unpinned else []),
         *(["--address", request.address] if request.address else []),
         *key,
-        *(["--inventory", _path(inventory)] if inventory else []),
-        *(["--output", _path(output or Path(_OUTPUT))] if output or not fleet else []),
+        *_unless("--inventory", inventory, fleet.host if fleet else None),
+        *_unless("--output", folder, fleet.output if fleet else None),
     ]
     return shlex.join(words)
+
+
+def _unless(option: str, path: Path | None, known: Path | None) -> tuple[str, ...]:
+    """The option, unless it says what is known without it."""
+    return (option, _path(path)) if path and not (known and _path(path) == _path(known)) else ()
 
 
 def _path(path: Path) -> str:

@@ -84,14 +84,15 @@ def test_upgrade_asks_again_for_those_named_alone(here: FakeWorld, do: Command) 
     assert (after.repositories[QWEN].date, after.images[VLLM].date) == ("2026-12-01", "2026-12-01")
 
 
-def test_upgrade_of_all_drops_what_nobody_names_any_more_and_keeps_days(here: FakeWorld, do: Command) -> None:
+def test_upgrade_keeps_what_other_fleets_may_name_and_the_day_of_what_is_the_same(do: Command, here: FakeWorld) -> None:
     do("lock")
     text = Path(FILE).read_text(encoding="utf-8")
-    gone = f'repositories:\n  "a/gone": {{revision: "{"7" * 40}", date: "2026-01-01"}}\n'
-    Path(FILE).write_text(text.replace("repositories:\n", gone), encoding="utf-8")
+    other = f'repositories:\n  "a/nother": {{revision: "{"7" * 40}", date: "2026-01-01"}}\n'
+    Path(FILE).write_text(text.replace("repositories:\n", other), encoding="utf-8")
+    before = Path(FILE).read_bytes()
     here.clock.time += 86400
     assert do("lock", "--upgrade").code == 0
-    assert Path(FILE).read_text(encoding="utf-8") == text, "the same pins keep their days"
+    assert Path(FILE).read_bytes() == before
 
 
 def test_check_asks_nobody(here: FakeWorld, do: Command) -> None:
@@ -196,3 +197,49 @@ def test_a_lock_that_is_none_is_refused_with_its_lines(do: Command, verb: tuple[
 def test_a_lock_that_can_not_be_read(do: Command) -> None:
     Path(FILE).mkdir()
     do("plan", "demo").refused(2, "can't read the file", FILE)
+
+
+# beside a fleet file
+
+FLEET = """\
+schema_version: 1
+project: ocr
+models:
+  dots-ocr: {engine: vllm}
+  qwen2-vl-7b: {engine: vllm, settings: {image: "mine/vllm:v0.33.0"}}
+"""
+
+
+def test_the_lock_of_a_fleet_is_beside_its_file_and_for_its_models(here: FakeWorld, do: Command, folder: Path) -> None:
+    (folder / "fleets").mkdir()
+    (folder / "fleets/one.yaml").write_text(FLEET, encoding="utf-8")
+    fleet = ("--fleet", "fleets/one.yaml")
+    do(*fleet, "plan").refused(2, "no revision of it is pinned: dots-ocr")
+    do(*fleet, "lock", "--check").refused(1, "fleets/orchestrator.lock.yaml")
+    assert do(*fleet, "lock").code == 0
+    found = parse_lock("", (folder / "fleets" / FILE).read_text(encoding="utf-8"))
+    assert set(found.repositories) == {DOTS, "Qwen/Qwen2-VL-7B-Instruct"}
+    assert set(found.images) == {VLLM, "mine/vllm:v0.33.0"}, "also the images that the fleet pins"
+    assert do(*fleet, "render").code == 0
+    texts = [path.read_text(encoding="utf-8") for path in (folder / "fleets/compose").glob("*-vllm.yaml")]
+    assert [found.repositories[DOTS].value in text for text in texts].count(True) == 1
+    assert [f'"mine/vllm:v0.33.0@{found.images["mine/vllm:v0.33.0"].value}"' in text for text in texts].count(True) == 1
+    assert do(*fleet, "lock", "--check").code == 0
+    assert texts[0].splitlines()[2] == "#   orchestrator --fleet fleets/one.yaml render"
+
+
+def test_the_command_of_a_fleet_is_short_and_options_are_told(do: Command, folder: Path) -> None:
+    (folder / "orchestrator.yaml").write_text(FLEET.replace("ocr: {", "ocr: {allow_unpinned: true, "), encoding="utf-8")
+
+    def line(*arguments: str) -> str:
+        assert do(*arguments).code == 0
+        return (
+            Path("compose/compose.yaml").read_text(encoding="utf-8").splitlines()[2].removeprefix("#   orchestrator ")
+        )
+
+    assert line("render") == "render"
+    assert line("--project", "ocr", "render") == "render"
+    assert line("--project", "other", "render", "dots-ocr") == "--project other render dots-ocr"
+    assert line("render", "--output", "compose", "--api-key") == "render --api-key"
+    assert line("render", "--output", "./compose/") == "render"
+    assert line("--no-fleet", "render", "demo") == "--no-fleet render demo --output compose"
