@@ -97,7 +97,7 @@ def _command_line(context: Context, request: Request, inventory: Path | None, fo
         *(["--project", project] if project and project != replace(context, asked_project=None).project else []),
         *(word for entries in context.asked_registries for word in ("--registry", _path(entries))),
         "render",
-        *(["--all"] if everything else sorted(set(request.models))),
+        *(["--all"] if everything and not fleet else sorted(set(request.models))),
         *(["--mode", request.mode] if request.mode != "auto" else []),
         *(["--allow-unpinned"] if request.allow_unpinned else []),
         *(["--address", request.address] if request.address else []),

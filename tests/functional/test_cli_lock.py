@@ -238,7 +238,7 @@ def test_the_command_of_a_fleet_is_short_and_options_are_told(do: Command, folde
         )
 
     assert line("render") == "render"
-    assert line("--project", "ocr", "render") == "render"
+    assert line("--project", "ocr", "render", "--all") == "render"
     assert line("--project", "other", "render", "dots-ocr") == "--project other render dots-ocr"
     assert line("render", "--output", "compose", "--api-key") == "render --api-key"
     assert line("render", "--output", "./compose/") == "render"
