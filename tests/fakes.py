@@ -18,16 +18,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.evidence import (
-    Answer,
-    Fingerprint,
-    Holder,
-    Listing,
-    Measurement,
-    Use,
-    Verification,
-    Verifications,
-)
+from orchestrator.evidence import Answer, Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
 from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
 from orchestrator.lockfile import Lock

@@ -23,10 +23,8 @@ from orchestrator.errors import FileProblems, RequestError
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], everything: bool, purge: bool, yes: bool) -> None:
     """Remove models' containers, prove that they are gone, and touch nothing else. Weights and caches stay."""
-    if everything and names:
-        raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
     everything = everything or (not names and context.fleet_path is not None)
-    if not everything and not names:
+    if everything == bool(names):
         raise RequestError("name the models to remove, or use --all", hint="'orchestrator status' shows what runs")
 
     def agree(doomed: Doomed) -> bool:

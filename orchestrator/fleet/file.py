@@ -58,7 +58,10 @@ class FleetFile:
         return tuple(dict.fromkeys(names)) or tuple(self.fleet.models)
 
     def request(self, request: Request) -> Request:
-        """The request with what the file says of each of its models. What the request says itself comes first."""
+        """The request with what the file says of each of its models. What the request says itself comes first.
+
+        In another project than the fleet's the file's ports give way, because the fleet itself may hold them.
+        """
         names = self.chosen(request.models)
         return replace(
             request,
@@ -66,7 +69,7 @@ class FleetFile:
             own=MappingProxyType({name: self._own(self._member(name)) for name in names}),
             declared=True,
             whole=not request.models,
-            move_ports=False,
+            move_ports=request.move_ports and request.project != self.fleet.project,
             partial=False,
             strategy=request.strategy or self.fleet.strategy,
         )

@@ -321,3 +321,13 @@ def test_what_the_file_names_lies_beside_it(do: Command, folder: Path) -> None:
     assert "127.0.0.1:24200" in do("--fleet", "elsewhere/fleet.yaml", "plan").out
     assert do("--fleet", "elsewhere/fleet.yaml", "render").code == 0
     assert (folder / "elsewhere" / "compose" / "compose.yaml").is_file(), "beside the file, not beside the caller"
+
+
+def test_beside_the_fleet_in_another_project_ports_give_way(here: FakeWorld, do: Command) -> None:
+    write("  demo: {port: 24200}\n")
+    do("up")
+    said = do("--project", "trial", "up")
+    assert said.code == 0, said
+    assert "port 24200 is taken by" in said.out
+    assert "127.0.0.1:24201" in said.out
+    assert names(here) == {"ocr-demo-transformers", "trial-demo-transformers"}
