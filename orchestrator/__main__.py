@@ -29,6 +29,7 @@ Commands:
   init       Write a first fleet file for this host.
   plan       Show what 'up' would do, with causes.
   render     Write docker-compose files for a host.
+  lock       Pin weights by commit and images by digest, in a file.
   pull       Fetch models' images and weights ahead of time.
   up         Start models and follow them until they have answered.
   status     Show what runs.

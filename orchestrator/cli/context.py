@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: the fleet file that is found by itself
 FLEET = "orchestrator.yaml"
+#: the lock, beside the fleet file
+LOCK = "orchestrator.lock.yaml"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -76,7 +78,12 @@ class Context:
         """Where models are looked up."""
         from orchestrator.app.planning import Source
 
-        return Source(self.registries, self.fleet)
+        return Source(self.registries, self.fleet, self.lock)
+
+    @property
+    def lock(self) -> Path:
+        """The lock file, whether or not it is there."""
+        return (self.fleet_path or Path(FLEET)).with_name(LOCK)
 
 
 def names(command: _Command) -> _Command:

@@ -8,6 +8,7 @@ import click
 
 from orchestrator.app.checking import check, heard_before
 from orchestrator.cli.context import Context, as_json, names, print_json
+from orchestrator.lockfile import pinned
 from orchestrator.report.checking import check_json, check_text
 from orchestrator.report.models import model_text, models_json, models_table
 
@@ -38,8 +39,9 @@ def _list(context: Context, as_json: bool = False) -> None:
 @as_json
 @click.pass_obj
 def _show(context: Context, name: str, as_json: bool) -> None:
-    """Show everything known of one entry."""
-    spec = context.world.library.registry(context.registries).get(name)
+    """Show everything known of one entry, with what the lock pins of it."""
+    library = context.world.library
+    (spec,) = pinned([library.registry(context.registries).get(name)], library.lock(context.lock))
     pairs = heard_before(context.world, [spec])
     if as_json:
         print_json(models_json([spec], pairs)[0])
