@@ -316,6 +316,9 @@ class Library(Protocol):
     def registry(self, folders: Sequence[Path]) -> Registry:
         """Built-in entries and the user's, in this order."""
 
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
 

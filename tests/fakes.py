@@ -598,6 +598,9 @@ class FakeLibrary:
     def registry(self, folders: Sequence[Path]) -> Registry:
         return Registry(MappingProxyType(dict(sorted(self.models.items()))))
 
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        return tuple(sorted(self.models))
+
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.adapters import package
-from orchestrator.adapters.registry_files import load_registry
+from orchestrator.adapters.registry_files import entry_names, load_registry
 from orchestrator.adapters.workspace import write_atomically
 from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
@@ -25,6 +25,10 @@ class Files:
     def registry(self, folders: Sequence[Path]) -> Registry:
         """Built-in entries and the user's, in this order."""
         return _registry(tuple(folders))
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+        return entry_names(folders)
 
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
