@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from orchestrator.report.look import Look
 
 
-def moves(out: TextIO) -> bool:
+def moves(out: TextIO, variables: Mapping[str, str] = os.environ) -> bool:
     """Whether it is a terminal that can move its cursor."""
-    return out.isatty() and os.environ.get("TERM") != "dumb"
+    return out.isatty() and variables.get("TERM") != "dumb"
 
 
-def colours(out: TextIO) -> bool:
+def colours(out: TextIO, variables: Mapping[str, str] = os.environ) -> bool:
     """Whether to use colours.
 
     ``NO_COLOR`` forbids them, ``CLICOLOR_FORCE`` or ``FORCE_COLOR`` wants them in a pipe too (https://no-color.org,
     https://bixense.com/clicolors). A variable that is empty says nothing.
     """
-    if os.environ.get("NO_COLOR"):
+    if variables.get("NO_COLOR"):
         return False
-    if any(os.environ.get(name, "0") not in {"", "0"} for name in ("CLICOLOR_FORCE", "FORCE_COLOR")):
+    if any(variables.get(name, "0") not in {"", "0"} for name in ("CLICOLOR_FORCE", "FORCE_COLOR")):
         return True
-    return moves(out) and os.environ.get("CLICOLOR", "1") != "0"
+    return moves(out, variables) and variables.get("CLICOLOR") != "0"
 
 
 def look() -> Look:

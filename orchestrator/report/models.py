@@ -10,8 +10,8 @@ from orchestrator.report.checking import heard_json, heard_text
 from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 
-#: position of PARAMETERS, which a narrow place does without
-_DROP = (1,)
+#: positions of PARAMETERS, TRANSFORMERS and VLLM, which a narrow place does without, in this order
+_DROP = (1, 3, 2)
 
 
 def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair], look: Look = PLAIN) -> str:

@@ -66,7 +66,7 @@ def _beside(text: str, words: str, room: int, indent: int) -> str:
 
 
 def _below(text: str, words: str, columns: int) -> str:
-    more = _wrapped(words, columns - len(_GAP)) if words else ()
+    more = _wrapped(words, max(1, columns - len(_GAP))) if words else ()
     return "".join(f"{line.rstrip()}\n" for line in (text, *(_GAP + line for line in more)) if line.strip())
 
 
