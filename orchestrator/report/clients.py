@@ -44,7 +44,7 @@ def open_webui_text(served: Sequence[Served]) -> str:
 def litellm_text(served: Sequence[Served]) -> str:
     """The part ``model_list`` of a config.yaml. Services of one model share its name: LiteLLM balances between them."""
     files = list(dict.fromkeys(one.key_file for one in served if one.key_file))
-    names = {file: _VARIABLE + (f"_{number}" if number else "") for number, file in enumerate(files)}
+    names = {file: _VARIABLE + (f"_{number}" if number > 1 else "") for number, file in enumerate(files, 1)}
     head = "".join(f'# export {names[file]}="$(cat {shlex.quote(file)})"\n' for file in files)
     return f"{head}model_list:\n" + "".join(
         f"  - model_name: {json.dumps(one.model)}\n"
