@@ -56,7 +56,7 @@ def _show(context: Context, name: str, as_json: bool) -> None:
     spec = context.world.library.registry(context.registries).get(name)
     pairs = heard_before(context.world, [spec])
     if as_json:
-        print_json(models_json([spec], pairs)[0])
+        print_json({"schema": 1, **models_json([spec], pairs)[0]})
     else:
         click.echo(model_text(spec, pairs, look()), nl=False)
 
