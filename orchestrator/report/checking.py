@@ -94,7 +94,7 @@ def heard_text(pair: Pair) -> str:
 
 
 def check_json(pairs: Sequence[Pair]) -> dict[str, object]:
-    """A documented shape (docs/operations.md)."""
+    """A documented shape (docs/json.md)."""
     return {"schema": 1, "pairs": [_pair(pair) for pair in pairs]}
 
 
