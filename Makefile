@@ -41,7 +41,15 @@ demo: ## Build, start and ask a tiny model that reads, on this machine's Docker,
 test: check ## Run everything that decides whether a change is good (.ci/run)
 	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(newest) $(older)) $(vllm)
 	.ci/base-image --tar
-	.ci/as-root $(bin)/pytest tests/integration -m "not every_family" $(args)
+	.ci/as-root $(bin)/pytest tests/integration -m "not every_family and not long" $(args)
+
+.PHONY: test-faults
+test-faults: tools ## Break things on purpose, for long, and write docs/reliability.md from what was seen
+	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(newest) $(older)) $(vllm)
+	.ci/base-image --tar
+	rm -f build/reliability.jsonl
+	.ci/as-root $(bin)/pytest tests/integration/faults $(args)
+	$(bin)/python .ci/reliability build/reliability.jsonl
 
 .PHONY: test-engines
 test-engines: tools ## Build every CPU image, and exercise each

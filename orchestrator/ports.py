@@ -12,7 +12,7 @@ from orchestrator.observation import LockState, Observation, Previous, Remains
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Download
-    from orchestrator.evidence import Holder, Listing, Measurement, Use
+    from orchestrator.evidence import Answer, Holder, Listing, Measurement, Use, Verification, Verifications
     from orchestrator.inventory import Gpu, Host
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
 PATIENCE = 600.0
 #: seconds to wait for another orchestrator that is changing this host
 LOCK_PATIENCE = 900.0
+#: the lock of whoever changes this host
+HOST_LOCK = "orchestrator"
 
 #: "late": not ready in the time given, or without progress, which is no failure: it goes on; "said": a line that an
 #: engine printed before it failed; "gone": something was taken down, and the text says what was proved, or why
@@ -110,6 +112,9 @@ class DockerReader(Protocol):
 
     def memory(self) -> int:
         """Bytes of memory that the engine's host has; 0 where it does not tell."""
+
+    def memory_of(self, container: str) -> int | None:
+        """Bytes of the host's memory that a container uses, without its file cache; None where Docker can't tell."""
 
     def disk(self) -> tuple[str, int | None]:
         """The engine's data folder, and the bytes free there (None where this user can't look)."""
@@ -216,6 +221,14 @@ class ModelClient(Protocol):
     def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE) -> str:
         """The answer's text; OrchestratorError with what the server said, or after ``patience`` seconds."""
 
+    def timed(
+        self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE
+    ) -> Answer:
+        """The same, token by token, with times; ``patience`` is for each of them."""
+
+    def version(self, at: Endpoint) -> str:
+        """The engine's version, by its own word; "" where it does not tell."""
+
     def sleep(self, at: Endpoint) -> None:
         """Let a vLLM finish what it is answering, move its weights to the host's memory and drop its KV cache.
 
@@ -303,8 +316,14 @@ class Workspace(Protocol):
     def hear(self, listing: Listing) -> None:
         """Keep what an engine said, in place of what the same image, or an earlier one of its name, said."""
 
-    def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
-        """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""
+    def verifications(self) -> Verifications:
+        """What ``verify`` recorded on this host, the last of each pair, sorted by model and engine."""
+
+    def attest(self, verification: Verification) -> None:
+        """Keep a verification at once, in place of an earlier one of its pair."""
+
+    def lock(self, purpose: str, timeout: float, name: str = HOST_LOCK) -> AbstractContextManager[None]:
+        """The host's lock, or another; waits, and after ``timeout`` seconds an OrchestratorError names who holds it."""
 
     def lock_state(self) -> LockState:
         """Who holds the host's lock now; a note without a lock was left by a process that died."""
@@ -330,6 +349,9 @@ class Library(Protocol):
 
     def probe_image(self) -> bytes:
         """The known image, a PNG."""
+
+    def reference_image(self, file: str) -> bytes:
+        """The picture of a reference task, a PNG."""
 
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""

@@ -50,6 +50,10 @@ class Files:
         """The known image, a PNG."""
         return package.probe_image()
 
+    def reference_image(self, file: str) -> bytes:
+        """The picture of a reference task, a PNG."""
+        return package.reference_image(file)
+
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""
         return parse_inventory(str(path), _text(path))

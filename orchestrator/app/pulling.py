@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.app.planning import documents_of, select, this_host
+from orchestrator.app.planning import Decided, documents_of, select, this_host
 from orchestrator.compose import VOLUMES, ComposeDocument, Download, download_bytes, fetching
 from orchestrator.errors import FitError, OrchestratorError
 from orchestrator.executor import Work, advanced, prepare
@@ -35,6 +35,21 @@ def pull(world: World, request: Request, registries: Sequence[Path], tell: Calla
         for event in prepare(work, world):
             tell(event)
     # without the lock: it may take hours, and whoever starts models meanwhile has no reason to wait
+    for spec, download in downloads:
+        for event in _weights(world, spec, download):
+            tell(event)
+
+
+def fetch(world: World, request: Request, decided: Decided, tell: Callable[[Event], None]) -> None:
+    """Fetch what a plan needs, so that its start is that of the engines alone."""
+    specs = {spec.name: spec for spec in decided.specs}
+    pairs = [(specs[d.placement.model], d) for d in decided.documents]
+    downloads = [(spec, found) for spec, d in pairs if (found := _download(world, request, spec, d))]
+    with world.workspace.lock(f"orchestrator pull {' '.join(request.models)}", LOCK_PATIENCE):
+        if downloads:
+            _check_disk(world, decided.work, [spec for spec, _ in downloads], tell)
+        for event in prepare(decided.work, world):
+            tell(event)
     for spec, download in downloads:
         for event in _weights(world, spec, download):
             tell(event)

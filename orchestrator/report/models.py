@@ -9,6 +9,7 @@ from orchestrator.registry.spec import ENGINES, Engine, Fact, ModelSpec, Vllm
 from orchestrator.report.checking import heard_json, heard_text
 from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
+from orchestrator.report.verifying import verified_words
 
 #: positions of PARAMETERS, TRANSFORMERS and VLLM, which a narrow place does without, in this order
 _DROP = (1, 3, 2)
@@ -52,7 +53,8 @@ def _known(pair: Pair) -> str:
 
 def _level(pair: Pair) -> str:
     """A stand-in for a repository's code proves the way there, not the code."""
-    return pair.level + (" by stand-in" if pair.known.evidence.stand_in else "")
+    known = pair.known.evidence
+    return pair.level + (" by stand-in" if known.stand_in and pair.level == known.level else "")
 
 
 def model_text(spec: ModelSpec, pairs: Sequence[Pair], look: Look = PLAIN) -> str:
@@ -99,11 +101,13 @@ def _engine(pair: Pair) -> str:
     said += f", {report.memory_gb} GB" if report.memory_gb else ""
     said += f", {report.status}" if report.status else ""
     said += f", {report.notes}" if report.notes else ""
+    said += f", test plan: priority {report.test_priority}" if report.test_priority else ""
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
     text = f"\non {pair.engine}\n"
     text += f"  report of 24 January 2026: {said}\n" if report.status else ""
     text += f"  evidence: {_level(pair)}{note}\n"
     text += f"  asked: {said}\n" if (said := heard_text(pair)) else ""
+    text += f"  verified here: {verified_words(pair.verified)}\n" if pair.verified else ""
     possible = "possible" if engine.possible else "not possible"
     text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
     text += f"  weights {', '.join(engine.stored)}, the preferred first; {_smallest(engine)}\n"

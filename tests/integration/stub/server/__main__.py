@@ -10,7 +10,7 @@ locks are judged by other means than its own.
 Knobs, by environment: STUB_LOAD_SECONDS (0.2), STUB_LOAD_UNTIL=path of a file that has to be there before loading
 ends, STUB_EXIT=code after loading, STUB_NEVER_READY=1 loads for ever, STUB_WRONG_NAME=name served instead of
 --served-name, STUB_ANSWER=text instead of the usual answer, STUB_SHARED=folder for markers (the first writable of
-/locks, /cache).
+/locks, /cache). How it can break for real, and with the log of a real engine: breaking.py.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from server.breaking import break_down
 from server.sleeping import Sleeper
 
 # A marker is touched every BEAT_S; one that is older than DEAD_S belongs to a loader that died.
@@ -212,12 +214,15 @@ def main() -> None:
     # as the real server says it, for the gate
     print(f"{time.strftime('%F %T')},000 INFO server: loading weights: a stub", flush=True)
     load()
+    break_down()
     if code := os.environ.get("STUB_EXIT"):
         sys.exit(int(code))
     print("ready", flush=True)
     Handler.served_name = os.environ.get("STUB_WRONG_NAME") or arguments.served_name
     server = ThreadingHTTPServer((arguments.host, arguments.port), Handler)
     print(f"could answer at {time.time():.3f}", flush=True)
+    if seconds := os.environ.get("STUB_SERVE_SECONDS"):
+        threading.Timer(float(seconds), break_down, ["STUB_BREAK_SERVING"]).start()
     server.serve_forever()
 
 
