@@ -39,6 +39,8 @@ Commands:
   wake        Wake models that sleep.
   down        Remove models' containers; weights stay.
   doctor      Check this machine, and say what to do.
+  verify      Ask models on each engine what is known, and record the
+              evidence.
   image       List and build our images.
   export      Print connection settings for clients.
   completion  Print the script for completion in a shell.

@@ -22,7 +22,7 @@ from orchestrator.registry.spec import ModelSpec
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
 from tests.functional.cli import Command, world
-from tests.functional.test_cli_examples import verbs
+from tests.functional.test_cli_examples import commands
 from tests.functional.test_models_check import OFFICIAL, VLLM, there
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
@@ -122,7 +122,7 @@ def test_entries_have_the_keys_of_the_entry_format(do: Command) -> None:
 
 
 def test_every_verb_with_json_has_a_table() -> None:
-    asked = {f"{path} --json" for path, verb in verbs() if any(option.name == "as_json" for option in verb.params)}
+    asked = {f"{path} --json" for path, verb in commands() if any(option.name == "as_json" for option in verb.params)}
     assert asked == set(re.findall(r"^## `(.*)`$", PAGE, re.MULTILINE)) == set(ASKED)
 
 

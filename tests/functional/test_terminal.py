@@ -7,9 +7,11 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.builders import container
 from tests.fakes import FakeWorld
 from tests.functional.cli import Command
 from tests.functional.screen import Terminal
+from tests.functional.test_cli_environment import engine
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_the_models_are_readable_on_narrow_terminals(columns: int) -> None:
     assert {"dots-ocr", "got-ocr2", "phi-3-5-vision"} <= {line.split()[0] for line in lines}
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii"])
 def test_a_locale_without_our_letters_is_no_crash(encoding: str) -> None:
     environment = NOWHERE | {"PYTHONIOENCODING": encoding, "LC_ALL": "C"}
     for arguments in (
@@ -131,6 +134,29 @@ def test_the_watch_fits_a_small_terminal_and_follows_its_size() -> None:
     del sizes[:2]
     board.show(text, 1)
     assert screen.shows() == text.splitlines()
+
+
+def test_the_watch_on_a_terminal_ends_with_ctrl_c_and_leaves_its_last_lines(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    variables = NOWHERE | {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock", "HOME": str(tmp_path)}
+    another = {"Id": "c1", "Names": ["/web"], "Labels": {}, "Ports": []}
+    argv = [sys.executable, "-m", "orchestrator", "status", "--watch"]
+    with (
+        engine(tmp_path / "docker.sock", {"/containers/json?all=1": [another]}),
+        subprocess.Popen(argv, stdin=its, stdout=its, stderr=its, env=variables) as process,
+    ):
+        os.close(its)
+        said = b""
+        while b"nothing runs" not in said:
+            said += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        while chunk := _read(ours):
+            said += chunk
+        assert process.wait(60) == 130
+    os.close(ours)
+    screen = Terminal()
+    screen.write(said.decode().replace("\r\n", "\n"))
+    assert screen.shows() == ["nothing runs in project orchestrator"]
 
 
 def watched(here: FakeWorld, do: Command, *more: str) -> str:
