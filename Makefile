@@ -108,6 +108,10 @@ $(hosts:%=compose/%): tools
 troubleshooting: tools ## Write docs/troubleshooting.md from the table of failures
 	$(bin)/python .ci/troubleshooting
 
+.PHONY: modes
+modes: tools ## Write docs/model-modes.md and its picture from the registry and the planner
+	$(bin)/python .ci/model-modes
+
 .PHONY: man
 man: tools ## Write docs/man from the command line's own help
 	$(bin)/python .ci/man
