@@ -1,4 +1,4 @@
-"""The memory picture of docs/model-modes.md: a row for each model and engine, from the smallest claim to what is asked for.
+"""The memory picture of docs/model-modes.md: a row for each model and engine, from the smallest claim to the largest.
 
 On a logarithmic axis, since cards double. It has its own background, and takes dark or light from whoever shows it.
 """
@@ -16,17 +16,32 @@ _LEFT, _RIGHT, _WIDTH, _ROW, _TOP = 190, 850, 900, 26, 92
 _LEAST, _MOST = 1.5, 96.0
 
 _STYLE = """\
-  .back { fill: #ffffff } text { fill: #1f2328; font: 13px system-ui, sans-serif; stroke: #ffffff; stroke-width: 4; paint-order: stroke }
+  .back { fill: #ffffff }
+  text { fill: #1f2328; font: 13px system-ui, sans-serif; stroke: #ffffff; stroke-width: 4; paint-order: stroke }
   .small { fill: #59636e; font-size: 12px }
-  .title { font-size: 16px; font-weight: 600 } .card { stroke: #59636e; stroke-dasharray: 3 4 } .rule { stroke: #d1d9e0 }
-  .vllm { fill: #0969da; stroke: #0969da } .transformers { fill: #bc4c00; stroke: #bc4c00 }
-  .range { stroke-width: 5; stroke-opacity: 0.35 } .least { fill: #ffffff; stroke-width: 2 } .report { stroke: #1f2328; stroke-width: 2 }
+  .title { font-size: 16px; font-weight: 600 }
+  .card { stroke: #59636e; stroke-dasharray: 3 4 }
+  .rule { stroke: #d1d9e0 }
+  .vllm { fill: #0969da; stroke: #0969da }
+  .transformers { fill: #bc4c00; stroke: #bc4c00 }
+  .range { stroke-width: 5; stroke-opacity: 0.35 }
+  .least { fill: #ffffff; stroke-width: 2 }
+  .report { stroke: #1f2328; stroke-width: 2 }
   @media (prefers-color-scheme: dark) {
-    .back { fill: #0d1117 } text { fill: #e6edf3; stroke: #0d1117 } .small { fill: #9198a1 } .card { stroke: #9198a1 } .rule { stroke: #30363d }
-    .vllm { fill: #58a6ff; stroke: #58a6ff } .transformers { fill: #ffa657; stroke: #ffa657 }
-    .least { fill: #0d1117 } .report { stroke: #e6edf3 }
+    .back { fill: #0d1117 }
+    text { fill: #e6edf3; stroke: #0d1117 }
+    .small { fill: #9198a1 }
+    .card { stroke: #9198a1 }
+    .rule { stroke: #30363d }
+    .vllm { fill: #58a6ff; stroke: #58a6ff }
+    .transformers { fill: #ffa657; stroke: #ffa657 }
+    .least { fill: #0d1117 }
+    .report { stroke: #e6edf3 }
   }
 """
+
+
+_FOOT = "Logarithmic. Computed, not measured; one model alone on a card."
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,7 @@ def svg(bars: Sequence[Bar], cards: Sequence[int]) -> str:
         *_legend(),
         *(line for card in cards for line in _card(card, height)),
         *(line for number, bar in enumerate(bars) for line in _bar(bar, number, bars)),
-        f'<text class="small" x="{_LEFT}" y="{height - 14}">Logarithmic. Computed, not measured; one model alone on a card.</text>',
+        f'<text class="small" x="{_LEFT}" y="{height - 14}">{_FOOT}</text>',
         "</svg>",
     ]
     return "\n".join(lines) + "\n"

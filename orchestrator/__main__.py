@@ -14,9 +14,12 @@ Usage: orchestrator [OPTIONS] COMMAND [ARGS]...
   Run vision-language and OCR models in containers on your own GPUs.
 
 Options:
-  --project TEXT  Compose project.  [default: orchestrator]
+  --project TEXT  Compose project.  [default: the fleet's, else orchestrator]
   --registry DIR  A folder of your own entries; may be given several times.
                   They add to the built-in ones and override them.
+  --fleet FILE    The fleet file.  [default: orchestrator.yaml, if it is
+                  there]
+  --no-fleet      Leave the fleet file aside.
   --verbose       Show the output of builds and pulls, and tracebacks.
   --version       Show the version and exit.
   -h, --help      Show this message and exit.
@@ -25,6 +28,7 @@ Commands:
   models      List, show, validate and check registry entries.
   inventory   Show this host's GPUs, Docker and Compose.
   recommend   Show which models a GPU can run, and with what limits.
+  init        Write a first fleet file for this host.
   plan        Show what 'up' would do, with causes.
   render      Write docker-compose files for a host.
   pull        Fetch models' images and weights ahead of time.

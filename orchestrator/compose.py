@@ -88,6 +88,7 @@ class ComposeDocument:
         p = self.placement
         return Desired(
             service=p.service,
+            model=p.model,
             container=p.container,
             image=self.image.reference,
             built=self.image.ours,

@@ -13,6 +13,7 @@ from orchestrator.observation import LockState, Observation, Previous, Remains
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Download
     from orchestrator.evidence import Answer, Holder, Listing, Measurement, Use, Verification, Verifications
+    from orchestrator.fleet.file import FleetFile
     from orchestrator.inventory import Gpu, Host
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
@@ -356,8 +357,14 @@ class Library(Protocol):
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""
 
+    def fleet(self, path: Path) -> FleetFile:
+        """A fleet file; FileProblems if it isn't one."""
+
     def folder(self, path: Path) -> dict[str, bytes]:
         """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
+
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""

@@ -17,16 +17,8 @@ from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.evidence import (
-    Answer,
-    Fingerprint,
-    Holder,
-    Listing,
-    Measurement,
-    Use,
-    Verification,
-    Verifications,
-)
+from orchestrator.evidence import Answer, Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
+from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import (
     ASLEEP,
@@ -664,8 +656,15 @@ class FakeLibrary:
             raise RequestError("can't read the file: No such file or directory", where=str(path))
         return self.hosts[path]
 
+    def fleet(self, path: Path) -> FleetFile:
+        raise RequestError("can't read the file: No such file or directory", where=str(path))
+
     def folder(self, path: Path) -> dict[str, bytes]:
         return dict(self.saved.get(path, {}))
+
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        self.save(path, files, ())
+        return tuple(path / name for name in files)
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         found = self.saved.setdefault(path, {})

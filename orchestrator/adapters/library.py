@@ -11,6 +11,7 @@ from orchestrator.adapters.registry_files import entry_names, load_registry
 from orchestrator.adapters.workspace import write_atomically
 from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
+from orchestrator.fleet.file import FleetFile, parse_fleet
 from orchestrator.inventory import Host
 from orchestrator.inventory_file import parse_inventory
 from orchestrator.registry.loader import Registry
@@ -58,10 +59,25 @@ class Files:
         """An inventory file; FileProblems if it isn't one."""
         return parse_inventory(str(path), _text(path))
 
+    def fleet(self, path: Path) -> FleetFile:
+        """A fleet file; FileProblems if it isn't one."""
+        return parse_fleet(path, _text(path))
+
     def folder(self, path: Path) -> dict[str, bytes]:
         """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
         found = [file for pattern in _RENDERED for file in path.glob(pattern)]
         return {str(file.relative_to(path)): _content(file) for file in found if file.is_file()}
+
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
+        there = [str(path / name) for name in files if (path / name).exists()]
+        if there:
+            raise RequestError(
+                f"{', '.join(there)}: there already, and nothing is overwritten",
+                hint="move it away first, or name another file with --fleet",
+            )
+        self.save(path, files, ())
+        return tuple(path / name for name in files)
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""

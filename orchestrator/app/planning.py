@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from orchestrator.app.measuring import measured_like
@@ -20,13 +21,15 @@ from orchestrator.compose import (
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
+from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.images import all_images, in_question
+from orchestrator.plan.keeping import without
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.returning import to_keep
-from orchestrator.plan.steps import Plan, steps
+from orchestrator.plan.steps import Desired, Plan, steps
 from orchestrator.ports import World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
@@ -64,12 +67,46 @@ def versions(world: World) -> tuple[str, str]:
     return engine.version, world.compose.version()
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where models are looked up: folders of entries, and the fleet file where there is one."""
+
+    registries: tuple[Path, ...] = ()
+    fleet: FleetFile | None = None
+
+
+#: the built-in entries alone
+BUILT_IN = Source()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The request with what the fleet adds to it, its entries with what the fleet pins, and all that are known."""
+
+    request: Request
+    specs: tuple[ModelSpec, ...]
+    catalogue: tuple[ModelSpec, ...]
+
+
+def choose(world: World, request: Request, source: Source, *, everything: bool = False) -> Chosen:
+    """What is asked for: of the fleet, without names all of it; of the registry, where there is no fleet."""
+    if everything and request.models:
+        raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
+    registry = world.library.registry(source.registries)
+    catalogue = tuple(registry.models.values())
+    if source.fleet is None:
+        return Chosen(request, select(registry, request.models, everything=everything), catalogue)
+    specs = source.fleet.specs(registry, request.models)
+    return Chosen(source.fleet.request(request), specs, catalogue)
+
+
 def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
     """The entries asked for; RequestError names every unknown one."""
-    if everything and names:
-        raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
     if not everything and not names:
-        raise RequestError("no model named", hint="name one or more; 'orchestrator models list' shows them")
+        raise RequestError(
+            "no model named, and there is no orchestrator.yaml here",
+            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
+        )
     return tuple(registry.models.values()) if everything else registry.select(names)
 
 
@@ -90,13 +127,20 @@ def decide(
         )
         for d in documents
     ]
-    todo = steps(wanted, observation, world.workspace.unfinished())
+    todo = steps(wanted, observation, world.workspace.unfinished(), _leaving(request, wanted, observation))
     warnings = tuple(w for p in placements.fleet for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)
-    files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
+    staying = without(observation, _leaving(request, wanted, observation))
+    files = files_of(placements, documents, world, host, _applied(world, request.project, documents, staying))
     by_service = MappingProxyType({d.placement.service: d for d in documents})
     work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation))
     return Decided(plan, placements, specs, documents, work, observation)
+
+
+def _leaving(request: Request, wanted: Sequence[Desired], observation: Observation) -> tuple[Container, ...]:
+    """Containers of the project that serve nothing of it, where the request is about the whole of it."""
+    services = {d.service for d in wanted}
+    return tuple(c for c in observation.project(request.project) if request.whole and c.service not in services)
 
 
 def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: Host) -> Observation:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.app.planning import rendered, select, this_host
+from orchestrator.app.planning import Source, choose, rendered, this_host
 from orchestrator.compose import WRITTEN
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.request import Request
@@ -34,7 +33,7 @@ class Rendered:
 def render(
     world: World,
     request: Request,
-    registries: Sequence[Path],
+    source: Source,
     inventory: Path | None,
     output: Path,
     *,
@@ -42,11 +41,13 @@ def render(
     write: bool,
 ) -> Rendered:
     """Render into a folder, or only compare with it. Files of models that are no longer rendered count as stale."""
-    specs = select(world.library.registry(registries), request.models, everything=everything)
-    host = world.library.inventory(inventory) if inventory else this_host(world)
-    placements, files = rendered(world, request, specs, host)
+    chosen = choose(world, request, source, everything=everything)
+    file = inventory or (source.fleet.host if source.fleet else None)
+    host = world.library.inventory(file) if file else this_host(world)
+    placements, files = rendered(world, chosen.request, chosen.specs, host)
     present = world.library.folder(output)
-    stale = {name for name, data in present.items() if _ours(name, data)} - set(files) if everything else set()
+    whole = everything or chosen.request.whole
+    stale = {name for name, data in present.items() if _ours(name, data)} - set(files) if whole else set()
     changed = [name for name in sorted({*files, *stale}) if present.get(name) != files.get(name)]
     differences = tuple(Difference(output / name, present.get(name, b""), files.get(name, b"")) for name in changed)
     if write:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.app.examining import Examined, examine
-from orchestrator.app.planning import select, this_host, versions
+from orchestrator.app.planning import BUILT_IN, Source, choose, this_host, versions
 from orchestrator.app.pulling import fetch
 from orchestrator.app.status import alive
 from orchestrator.app.teardown import Wanted as Gone
@@ -42,7 +41,7 @@ class Wanted:
     mode: Mode = "auto"
     resume: bool = False
     allow_unpinned: bool = False
-    registries: tuple[Path, ...] = ()
+    source: Source = BUILT_IN
 
     @property
     def own(self) -> str:
@@ -75,8 +74,8 @@ class _Ear:
 def verify(world: World, wanted: Wanted, tell: Callable[[Event], None]) -> tuple[Verification, ...]:
     """Verify pair after pair; returns what was found of each, and what was recorded before where ``resume`` left it."""
     check_project(wanted.own)
-    specs = select(world.library.registry(wanted.registries), wanted.names, everything=wanted.everything)
-    pairs = in_order(specs, wanted.mode)
+    request = Request(wanted.names, wanted.project, wanted.mode)
+    pairs = in_order(choose(world, request, wanted.source, everything=wanted.everything).specs, wanted.mode)
     if not wanted.allow_unpinned:
         refuse_unpinned([pair.spec for pair in pairs if pair.known.possible])
     versions(world)
@@ -153,14 +152,14 @@ def _standing(world: World, wanted: Wanted, pair: Candidate) -> Container | None
     serving = [c for c in alive(world, found) if c.ready]
     if not serving:
         return None
-    steps = plan(world, wanted.request(pair, wanted.project), Options(wanted.registries)).plan.of("keep")
+    steps = plan(world, wanted.request(pair, wanted.project), Options(wanted.source)).plan.of("keep")
     return next((c for c in serving if c.id in {step.target for step in steps}), None)
 
 
 def _brought_up(
     world: World, wanted: Wanted, pair: Candidate, blank: Verification, tell: Callable[[Event], None]
 ) -> Verification:
-    request, options, ear = wanted.request(pair, wanted.own), Options(wanted.registries), _Ear(tell, world.clock)
+    request, options, ear = wanted.request(pair, wanted.own), Options(wanted.source), _Ear(tell, world.clock)
     fetch(world, request, plan(world, request, options), tell)  # so that the time to ready is that of the engine
     failed = up(world, request, options, Screen(lambda _: None, ear.hear, lambda _: False))
     container = next((c for c in world.docker.observe().project(wanted.own) if c.service == pair.service), None)

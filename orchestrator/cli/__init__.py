@@ -6,6 +6,7 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,7 @@ _VERBS = {
     "models": "List, show, validate and check registry entries.",
     "inventory": "Show this host's GPUs, Docker and Compose.",
     "recommend": "Show which models a GPU can run, and with what limits.",
+    "init": "Write a first fleet file for this host.",
     "plan": "Show what 'up' would do, with causes.",
     "render": "Write docker-compose files for a host.",
     "pull": "Fetch models' images and weights ahead of time.",
@@ -75,10 +77,8 @@ class _Lazy(Verbs):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--project",
-    default="orchestrator",
-    show_default=True,
     envvar="ORCHESTRATOR_PROJECT",
-    help="Compose project.",
+    help="Compose project.  [default: the fleet's, else orchestrator]",
 )
 @click.option(
     "--registry",
@@ -88,12 +88,27 @@ class _Lazy(Verbs):
     metavar="DIR",
     help="A folder of your own entries; may be given several times. They add to the built-in ones and override them.",
 )
+@click.option(
+    "--fleet",
+    type=click.Path(path_type=Path),
+    envvar="ORCHESTRATOR_FLEET",
+    metavar="FILE",
+    help="The fleet file.  [default: orchestrator.yaml, if it is there]",
+)
+@click.option("--no-fleet", is_flag=True, help="Leave the fleet file aside.")
 @click.option("--verbose", is_flag=True, help="Show the output of builds and pulls, and tracebacks.")
 @click.version_option(__version__, prog_name="orchestrator")
 @click.pass_context
-def cli(ctx: click.Context, project: str, registry: tuple[str, ...], verbose: bool) -> None:
+def cli(
+    ctx: click.Context,
+    project: str | None,
+    registry: tuple[str, ...],
+    fleet: Path | None,
+    no_fleet: bool,
+    verbose: bool,
+) -> None:
     """Run vision-language and OCR models in containers on your own GPUs."""
-    ctx.obj = Context.of(ctx.obj, project, registry, verbose)
+    ctx.obj = Context.of(ctx.obj, verbose, project, registry).with_fleet(fleet, aside=no_fleet)
 
 
 def run(arguments: Sequence[str], world: World | None = None) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,7 @@ import click
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
-    from orchestrator.ports import World
+    from orchestrator.cli.context import Context
 
 #: seconds after which a shell gets nothing: Docker may hang
 _PATIENCE = 2.0
@@ -24,16 +23,14 @@ Completion = Callable[[click.Context, click.Parameter, str], list[str]]
 
 def models(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names of the registry's entries, yours included."""
-    folders = tuple(Path(folder) for folder in context.find_root().params.get("registry") or ())
-    return _fitting(context, parameter, incomplete, lambda world: world.library.names(folders))
+    return _fitting(context, parameter, incomplete, lambda ours: ours.world.library.names(ours.registries))
 
 
 def present(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Models and services that have a container in the project."""
-    project = context.find_root().params.get("project") or ""
 
-    def names(world: World) -> Sequence[str]:
-        found = world.docker.observe().project(project)
+    def names(ours: Context) -> Sequence[str]:
+        found = ours.world.docker.observe().project(ours.project)
         models = [c.model for c in found]
         return [*models, *(c.service for c in found if models.count(c.model) > 1)]
 
@@ -42,30 +39,31 @@ def present(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 def images(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Images that are built here."""
-    return _fitting(context, parameter, incomplete, lambda world: [image.name for image in world.builder.buildable()])
+    return _fitting(
+        context, parameter, incomplete, lambda ours: [image.name for image in ours.world.builder.buildable()]
+    )
 
 
 def _fitting(
-    context: click.Context, parameter: click.Parameter, incomplete: str, names: Callable[[World], Sequence[str]]
+    context: click.Context, parameter: click.Parameter, incomplete: str, names: Callable[[Context], Sequence[str]]
 ) -> list[str]:
     """Those that begin so and were not typed yet."""
     typed: Any = context.params.get(parameter.name or "")
     try:
         with _hurry():
-            found = names(_world(context))
+            found = names(_ours(context))
     except (OrchestratorError, OSError):
         return []
     return [name for name in dict.fromkeys(found) if name.startswith(incomplete) and name not in (typed or ())]
 
 
-def _world(context: click.Context) -> World:
-    """The one of the tests, or the real one."""
-    given: World | None = context.find_root().obj
-    if given is not None:
-        return given
-    from orchestrator.app.world import RealWorld
+def _ours(context: click.Context) -> Context:
+    """What a verb would be given; while a shell asks, click does not make it."""
+    from orchestrator.cli.context import Context
 
-    return RealWorld(lambda _: None)
+    root = context.find_root()
+    given, asked = root.params, Context.of(root.obj, False, root.params["project"], root.params["registry"])
+    return asked.with_fleet(given["fleet"], aside=given["no_fleet"])
 
 
 @contextmanager

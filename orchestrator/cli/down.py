@@ -20,13 +20,21 @@ from orchestrator.errors import FileProblems, RequestError
     },
 )
 @present_names
-@click.option("--all", "everything", is_flag=True, help="Every model of the project, and what crashes left of it.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Every model of the project, and what crashes left; so it is with a fleet, too.",
+)
 @click.option("--purge", is_flag=True, help="Remove the volumes with weights and caches too, if nobody uses them.")
 @click.option("--yes", is_flag=True, help="Do not ask before --all and --purge.")
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], everything: bool, purge: bool, yes: bool) -> None:
     """Remove models' containers, prove that they are gone, and touch nothing else. Weights and caches stay."""
-    if everything == bool(names):
+    if everything and names:
+        raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
+    everything = everything or (not names and context.fleet_path is not None)
+    if not everything and not names:
         raise RequestError("name the models to remove, or use --all", hint="'orchestrator status' shows what runs")
 
     def agree(doomed: Doomed) -> bool:

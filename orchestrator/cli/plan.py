@@ -52,7 +52,7 @@ def command(
     everything: bool,
     mode: Mode,
     gpu: str,
-    strategy: Strategy,
+    strategy: Strategy | None,
     optimal: bool,
     address: str,
     api_key: bool | None,
@@ -62,6 +62,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Show what 'up' would do: engine, GPU, port and name of each model, and the steps with their causes.
+
+    Without names it is about the fleet.
 
     With --all, models that do not fit beside the others are left out and named; the exit code is then 3.
     """
@@ -77,8 +79,8 @@ def command(
         address=address,
         api_key=api_key,
     )
-    options = Options(context.registries, inventory, optimal=optimal)
-    decided = plan(context.world, request, options, everything=everything)
+    options = Options(context.source, inventory, optimal=optimal)
+    decided = plan(context.world, request, options, everything=everything, elsewhere=True)
     if as_json:
         print_json(plan_json(decided.plan, decided.placements))
     else:

@@ -32,10 +32,8 @@ from orchestrator.plan.request import Mode, Request
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("compose"),
-    show_default=True,
     metavar="DIR",
-    help="The folder to write to.",
+    help="The folder to write to.  [default: the fleet's, else compose]",
 )
 @publishing
 @inventory
@@ -47,14 +45,17 @@ def command(
     names: tuple[str, ...],
     everything: bool,
     mode: Mode,
-    output: Path,
+    output: Path | None,
     address: str,
     api_key: bool | None,
     inventory: Path | None,
     allow_unpinned: bool,
     check: bool,
 ) -> None:
-    """Write docker-compose files: one per model, and compose.yaml that includes them all."""
+    """Write docker-compose files: one per model, and compose.yaml that includes them all.
+
+    Without names of the fleet, for its host; files of models that left it are removed.
+    """
     request = Request(
         names,
         project=context.project,
@@ -64,17 +65,19 @@ def command(
         address=address,
         api_key=api_key,
     )
-    done = render(context.world, request, context.registries, inventory, output, everything=everything, write=not check)
+    source = context.source
+    folder = output or (source.fleet.output if source.fleet else Path("compose"))
+    done = render(context.world, request, source, inventory, folder, everything=everything, write=not check)
     for error in done.omitted:
         click.echo(f"left out: {error.what}", err=True)
     if check and done.differences:
         for difference in done.differences:
             click.echo(_diff(difference), nl=False)
         raise OrchestratorError(
-            f"{len(done.differences)} files in {output} are stale",
+            f"{len(done.differences)} files in {folder} are stale",
             hint="run the same command without --check",
         )
-    click.echo(f"{done.count} files in {output} {'are fresh' if check else 'written'}", err=True)
+    click.echo(f"{done.count} files in {folder} {'are fresh' if check else 'written'}", err=True)
 
 
 def _diff(difference: Difference) -> str:

@@ -20,4 +20,5 @@ from orchestrator.cli.verb import Verb
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...]) -> None:
     """Restart models, parked ones too."""
-    change(context.world, context.project, names, "restart", Progress(context.verbose).event)
+    tell = Progress(context.verbose).event
+    change(context.world, context.project, names, "restart", tell, everything=context.fleet_path is not None)

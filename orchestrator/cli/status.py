@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -61,7 +61,7 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
     if as_json:
         print_json(seen.json())
     else:
-        click.echo(_text(context, seen), nl=False)
+        click.echo(_text(context, seen, everything=not names), nl=False)
     return int(seen.failed())
 
 
@@ -73,7 +73,7 @@ def _watch(context: Context, names: tuple[str, ...], as_json: bool, ask: bool) -
         while True:
             seen = _look(context, names, ask)
             if not as_json:
-                board.show(_text(context, seen), seen.landmarks())
+                board.show(_text(context, seen, everything=not names), seen.landmarks())
             elif seen.landmarks() != told:
                 told = seen.landmarks()
                 print_line(seen.json())
@@ -104,11 +104,24 @@ def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
     return used(context.world, found)
 
 
-def _text(context: Context, seen: _Seen) -> str:
+def _text(context: Context, seen: _Seen, *, everything: bool) -> str:
     now = context.world.clock.now()
     table = status_table(seen.containers, now, seen.probes, seen.uses, seen.why, look())
-    return (table or f"nothing runs in project {context.project}\n") + "".join(
-        f"note: {kept.service}: {kept.image} served before; "
-        f"'orchestrator up {kept.model}' brings it back if this one fails\n"
-        for kept in context.world.workspace.kept(context.project)
-    )
+    notes = [*(_notes(context, seen.containers) if everything else ()), *_kept(context)]
+    return (table or f"nothing runs in project {context.project}\n") + "".join(f"note: {note}\n" for note in notes)
+
+
+def _notes(context: Context, found: Sequence[Container]) -> Iterator[str]:
+    """How what runs differs from the fleet."""
+    listed = context.fleet.fleet.models if context.fleet else {}
+    there = {c.model for c in found}
+    yield from (f"{name} is in the fleet and has no container" for name in listed if name not in there)
+    strangers = sorted(there - set(listed)) if listed else []
+    yield from (f"{name} is not in the fleet; the next 'orchestrator up' would remove it" for name in strangers)
+
+
+def _kept(context: Context) -> Iterator[str]:
+    """What a failure would bring back."""
+    for kept in context.world.workspace.kept(context.project):
+        back = f"'orchestrator up {kept.model}' brings it back if this one fails"
+        yield f"{kept.service}: {kept.image} served before; {back}"

@@ -20,4 +20,5 @@ from orchestrator.cli.verb import Verb
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...]) -> None:
     """Stop models; their containers stay."""
-    change(context.world, context.project, names, "stop", Progress(context.verbose).event)
+    tell = Progress(context.verbose).event
+    change(context.world, context.project, names, "stop", tell, everything=context.fleet_path is not None)

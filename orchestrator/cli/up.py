@@ -53,7 +53,7 @@ from orchestrator.report.status import status_json, status_table
 )
 @click.option("--no-wait", is_flag=True, help="Return as soon as the containers exist.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
-@click.option("--yes", is_flag=True, help="Replace models that serve, without asking.")
+@click.option("--yes", is_flag=True, help="Replace and remove models without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @packing
 @publishing
@@ -65,7 +65,7 @@ def command(
     names: tuple[str, ...],
     mode: Mode,
     gpu: str,
-    strategy: Strategy,
+    strategy: Strategy | None,
     optimal: bool,
     address: str,
     api_key: bool | None,
@@ -78,7 +78,10 @@ def command(
     inventory: Path | None,
     allow_unpinned: bool,
 ) -> None:
-    """Start models, each in a container of its own, and follow them until they have answered."""
+    """Start models, each in a container of its own, and follow them until they have answered.
+
+    Without names it brings up the fleet, and removes what runs in its project and is not in it.
+    """
     request = Request(
         names,
         project=context.project,
@@ -91,12 +94,11 @@ def command(
         address=address,
         api_key=api_key,
     )
-    options = Options(context.registries, inventory, dry_run, not no_wait, timeout, optimal)
+    source = context.source
+    options = Options(source, inventory, dry_run, not no_wait, timeout, optimal)
 
     def agree(steps: Sequence[Step]) -> bool:
-        lost = ", ".join(f"{step.subject} ({step.cause})" for step in steps)
-        back = "" if no_wait else " It comes back if the new one fails."
-        return confirmed(f"This ends what serves now: {lost}.{back} Go on?", yes)
+        return confirmed(f"{_ends(steps, comes_back=not no_wait)} Go on?", yes)
 
     def show(decided: Decided) -> None:
         if as_json:
@@ -109,7 +111,8 @@ def command(
         failed = up(context.world, request, options, Screen(show, tell, agree))
     if dry_run:
         return
-    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in names])
+    asked = source.fleet.chosen(names) if source.fleet else names
+    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in asked])
     why = diagnosed(context.world, found)
     if as_json:
         late = [outcome.service for outcome in failed]
@@ -117,7 +120,18 @@ def command(
     else:
         click.echo(status_table(found, context.world.clock.now(), {}, {}, why, look()), nl=False)
     if failed:
-        raise _not_ready(failed, names[0])
+        raise _not_ready(failed, asked[0])
+
+
+def _ends(steps: Sequence[Step], *, comes_back: bool) -> str:
+    """What ends with these steps, in words."""
+    replaced, removed = (
+        ", ".join(f"{step.subject} ({step.cause})" for step in steps if step.kind == kind)
+        for kind in ("replace", "remove")
+    )
+    back = " It comes back if the new one fails." if comes_back else ""
+    words = [f"This ends what serves now: {replaced}.{back}"] if replaced else []
+    return " ".join([*words, *([f"This removes: {removed}."] if removed else [])])
 
 
 def _not_ready(outcomes: Sequence[Outcome], name: str) -> OrchestratorError:

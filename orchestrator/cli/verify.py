@@ -41,7 +41,7 @@ def command(
     Times and memory are measured, and all of it is recorded as evidence. What runs is left alone. Exit code 1 if a
     pair failed or answered wrong.
     """
-    wanted = Wanted(context.project, names, everything, mode, resume, allow_unpinned, context.registries)
+    wanted = Wanted(context.project, names, everything, mode, resume, allow_unpinned, context.source)
     for remark in context.world.workspace.verifications().remarks:
         click.echo(remark, err=True)
     with Progress(context.verbose, talks=frozenset({"image", "weights"})) as progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.compatibility import Pair
+from orchestrator.evidence import to_record
 from orchestrator.registry.spec import ENGINES, Engine, Fact, ModelSpec, Vllm
 from orchestrator.report.checking import heard_json, heard_text
 from orchestrator.report.look import PLAIN, Look
@@ -27,7 +28,7 @@ def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair], look: Look =
 
 
 def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[str, object]]:
-    """Each entry as it is written, and what engines said of it here (``asked``, by engine)."""
+    """Each entry as it is written, and by engine what it said of it (``asked``) and what was ``verified`` here."""
     return [
         {
             **spec.model_dump(mode="json"),
@@ -35,6 +36,9 @@ def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[
                 pair.engine: {"listed": pair.finding.evidence, **heard_json(pair.listing)}
                 for pair in pairs
                 if pair.spec.name == spec.name and pair.finding and pair.listing
+            },
+            "verified": {
+                pair.engine: to_record(pair.verified) for pair in pairs if pair.spec.name == spec.name and pair.verified
             },
         }
         for spec in specs

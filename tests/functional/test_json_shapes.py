@@ -18,6 +18,7 @@ import pytest
 from orchestrator.evidence import Use
 from orchestrator.inventory import GIB, Process
 from orchestrator.observation import Gate
+from orchestrator.reference.tasks import PRINTED
 from orchestrator.registry.spec import ModelSpec
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
@@ -36,17 +37,19 @@ ASKED = {
     "recommend --json": (["recommend", "--json"], ["recommend", "--gpu-memory", "12", "--json"]),
     "inventory --json": (["inventory", "--json"],),
     "doctor --json": (["doctor", "--fix", "--json"],),
-    "models list --json": (["models", "check", "--json"], ["models", "list", "--json"]),
-    "models show --json": (["models", "check", "--json"], ["models", "show", "qwen2-vl-2b", "--json"]),
+    "models list --json": (["models", "list", "--json"],),
+    "models show --json": (["models", "show", "qwen2-vl-2b", "--json"], ["models", "show", "demo", "--json"]),
     "models validate --json": (["models", "validate", "--json"],),
     "models check --json": (["models", "check", "--json"],),
     "image list --json": (["image", "list", "--json"],),
     "export --json": (["export", "litellm", "--json"], ["export", "litellm", "--from-container", "--json"]),
     "up --json": (["up", "got-ocr2", "--json"], ["up", "phi-3-vision", "--allow-unpinned", "--json"]),
     "pull --json": (["pull", "qwen2-vl-2b", "--json"],),
+    "verify --json": (["verify", "demo", "--mode", "transformers", "--json"],),
 }
-#: those that are asked first only to be remembered
-FIRST = {"models list --json", "models show --json"}
+#: what is asked first, to be remembered
+FIRST = (["models", "check"], ["verify", "demo", "--mode", "transformers"])
+LINES = {"up --json", "pull --json", "verify --json"}
 
 
 @pytest.fixture
@@ -61,6 +64,7 @@ def here() -> FakeWorld:
     here.docker.add(served, parked, left)
     serves = here.compose.born
     here.compose.born = lambda c: c if c.model == "phi-3-vision" else serves(c)  # it never starts
+    here.models.read = [PRINTED]
     here.gpus.held = (Use(served.id, "GPU-a", GIB),)
     return here
 
@@ -86,10 +90,10 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def printed(do: Command, section: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for arguments in ASKED[section][section in FIRST :]:
+    for arguments in ASKED[section]:
         said = do(*arguments)
         assert said.out, said
-        lines = said.out.splitlines() if section in {"up --json", "pull --json"} else [said.out]
+        lines = said.out.splitlines() if section in LINES else [said.out]
         for line in lines:
             for path, kind in flat(json.loads(line)):
                 found.setdefault(path, set()).add(kind)
@@ -103,8 +107,9 @@ def allowed(kinds: frozenset[str]) -> frozenset[str]:
 
 @pytest.mark.parametrize("section", list(ASKED))
 def test_the_tables_are_what_is_printed(here: FakeWorld, do: Command, section: str) -> None:
-    if section in FIRST:
-        do(*ASKED[section][0])
+    if section in {"models list --json", "models show --json"}:
+        for arguments in FIRST:
+            do(*arguments)
     keys, seen = documented(section), printed(do, section)
     wild = [key for key in keys if key.endswith("*")]
     told = {path for path in seen if any(fnmatch.fnmatchcase(path, key.replace("[", "[[]")) for key in wild)}
@@ -118,7 +123,7 @@ def test_the_tables_are_what_is_printed(here: FakeWorld, do: Command, section: s
 
 def test_entries_have_the_keys_of_the_entry_format(do: Command) -> None:
     for entry in json.loads(do("models", "list", "--json").out)["models"]:
-        assert set(entry) == {*ModelSpec.model_fields, "asked"}
+        assert set(entry) == {*ModelSpec.model_fields, "asked", "verified"}
 
 
 def test_every_verb_with_json_has_a_table() -> None:

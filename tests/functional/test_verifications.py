@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.workspace import STATE_VARIABLE, StateFolder
+from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import Verification, Verifications
 
 FAILED = Verification("demo", "vllm", "failed", "none", 1.0, "0.1.0", cause="Ümläut")
@@ -41,3 +42,14 @@ def test_a_record_that_can_not_be_read_is_passed_over_with_a_remark(
     assert remark.startswith(f"{file}: ")
     state.attest(replace(FAILED, engine="transformers"))
     assert state.verifications().remarks == ()
+
+
+def test_one_verify_at_a_time_and_beside_other_verbs(state: StateFolder) -> None:
+    with state.lock("orchestrator verify demo", 0, "verify"):
+        with state.lock("orchestrator up a", 0):
+            pass
+        with (
+            pytest.raises(OrchestratorError, match="'orchestrator verify demo' of "),
+            state.lock("orchestrator verify phi", 0, "verify"),
+        ):
+            pass

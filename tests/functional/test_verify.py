@@ -300,6 +300,12 @@ def test_models_show_tells_what_was_verified(here: FakeWorld, do: Command) -> No
         "  verified here: answered on CPU, transformers 9.9.9 (printed right), 1970-01-01\n"
         in do("models", "show", "demo").out
     )
+    found = json.loads(do("models", "show", "demo", "--json").out)["verified"]
+    assert {engine: record["outcome"] for engine, record in found.items()} == {"transformers": "answered"}
+
+
+def test_models_show_tells_the_priority_of_the_test_plan(do: Command) -> None:
+    assert "needs testing, advanced VLM, test plan: priority 2\n" in do("models", "show", "phi-3-5-vision").out
 
 
 def test_the_built_in_entries_are_in_the_report_s_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orchestrator.app.planning import BUILT_IN
 from orchestrator.app.render import render
 from orchestrator.plan.request import Request
 from tests.builders import spec
@@ -16,7 +17,7 @@ OLD = b"# old on vllm\n# Written by orchestrator 0.0.9: do not edit, run it agai
 def names(library: FakeLibrary, *, everything: bool) -> set[str]:
     world = FakeWorld(library=library)
     models = () if everything else ("phi",)
-    render(world, Request(models, partial=True), (), None, OUT, everything=everything, write=True)
+    render(world, Request(models, partial=True), BUILT_IN, None, OUT, everything=everything, write=True)
     return set(library.saved[OUT])
 
 

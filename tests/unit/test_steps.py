@@ -14,6 +14,7 @@ from tests.builders import container
 
 WANT = Desired(
     service="phi-transformers",
+    model="phi",
     container="orchestrator-phi-transformers",
     image="an-image:1",
     built=True,
