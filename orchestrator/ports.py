@@ -354,6 +354,9 @@ class Library(Protocol):
     def lock(self, path: Path) -> Lock:
         """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
 
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
 

@@ -661,6 +661,9 @@ class FakeLibrary:
     def lock(self, path: Path) -> Lock:
         return self.locks.get(path, Lock())
 
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        return tuple(sorted(self.models))
+
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.adapters import package
-from orchestrator.adapters.registry_files import load_registry
+from orchestrator.adapters.registry_files import entry_names, load_registry
 from orchestrator.adapters.workspace import write_atomically
 from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, EXAMPLE_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
@@ -31,6 +31,10 @@ class Files:
     def lock(self, path: Path) -> Lock:
         """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
         return parse_lock(str(path), _text(path)) if path.exists() else Lock(file=str(path))
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+        return entry_names(folders)
 
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
