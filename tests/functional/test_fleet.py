@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from orchestrator.adapters.library import Files
 from orchestrator.adapters.registry_files import load_registry
+from orchestrator.cli.up import _ends
 from orchestrator.fleet import schema
 from orchestrator.fleet.pinning import pinned
 from orchestrator.fleet.spec import Settings
 from orchestrator.inventory import Gpu
+from orchestrator.plan.steps import Step
 from orchestrator.profile import ladder
 from orchestrator.registry.spec import ENGINES, EngineName
 from tests.builders import container, gpu
@@ -88,6 +90,16 @@ def test_what_does_not_serve_is_not_removed_unasked_either(here: FakeWorld, do: 
     do("up").refused(1, "declined")
     assert do("up", "--yes").code == 0
     assert names(here) == {"ocr-demo-transformers"}
+
+
+def test_up_asks_about_what_it_ends_and_what_it_removes() -> None:
+    steps = [Step("replace", "a-vllm", "image changed: 1 -> 2"), Step("remove", "b-vllm", "b is not in the fleet")]
+    assert _ends(steps, comes_back=True) == (
+        "This ends what serves now: a-vllm (image changed: 1 -> 2). It comes back if the new one fails. "
+        "This removes: b-vllm (b is not in the fleet)."
+    )
+    assert _ends(steps[:1], comes_back=False) == "This ends what serves now: a-vllm (image changed: 1 -> 2)."
+    assert _ends(steps[1:], comes_back=True) == "This removes: b-vllm (b is not in the fleet)."
 
 
 def test_names_bring_up_a_part_and_remove_nothing(here: FakeWorld, do: Command) -> None:
