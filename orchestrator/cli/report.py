@@ -10,12 +10,20 @@ import click
 
 from orchestrator.app.report import report
 from orchestrator.cli.context import Context, as_json
+from orchestrator.cli.verb import Verb
 from orchestrator.report.compatibility_json import report_json
 from orchestrator.report.compatibility_text import TEMPLATES, language, report_markdown
 from orchestrator.report.language import Lang
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "For a wiki": "orchestrator report --output compatibility.md",
+        "In Russian": "orchestrator report --lang ru",
+        "For a program": "orchestrator report --json",
+    },
+)
 @click.option("--lang", type=click.Choice(["en", "ru"]), default="en", show_default=True, help="Language of the texts.")
 @click.option(
     "--format",
