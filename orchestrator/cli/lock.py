@@ -6,11 +6,19 @@ import click
 
 from orchestrator.app.locking import lock, unlocked
 from orchestrator.cli.context import Context, names
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.plan.request import Request
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "Pin all that the fleet renders": "orchestrator lock",
+        "Look for newer weights and images": "orchestrator lock --upgrade",
+        "In CI: is all of it pinned?": "orchestrator lock --check",
+    },
+)
 @names
 @click.option("--upgrade", is_flag=True, help="Ask for what is locked already as well.")
 @click.option("--check", is_flag=True, help="Ask nobody and write nothing; exit code 1 if something is not locked.")
