@@ -5,13 +5,21 @@ from __future__ import annotations
 import click
 
 from orchestrator.app.teardown import Doomed, Wanted, down
-from orchestrator.cli.context import Context, confirmed, names
+from orchestrator.cli.context import Context, confirmed, present_names
 from orchestrator.cli.progress import Progress
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import FileProblems, RequestError
 
 
-@click.command()
-@names
+@click.command(
+    cls=Verb,
+    examples={
+        "Remove one model, and prove that its memory is back": "orchestrator down qwen2-vl-2b",
+        "Remove all of the project, without a question": "orchestrator down --all --yes",
+        "Remove the weights as well": "orchestrator down --all --purge",
+    },
+)
+@present_names
 @click.option(
     "--all",
     "everything",

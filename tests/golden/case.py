@@ -1,10 +1,10 @@
 """A golden case: a folder with what is given and what must come of it.
 
 Given: ``request.yaml`` (what is asked for), ``inventory.yaml`` (the host), or fleet files with ``hosts/*.yaml`` (the
-hosts are those), and where wanted ``registry/*.yaml`` (a user's entries), ``observation.json`` (foreign containers and
-taken ports), ``before/`` (a ``request.yaml`` that was brought up earlier, with a ``registry/`` or a fleet file of its
-own). Expected: ``plan.txt`` and ``compose/``, or ``recommend.txt``, or ``error.txt``. Only the text is expected of a
-plan that says ``documents: false``.
+hosts are those) and perhaps a lock, and where wanted ``registry/*.yaml`` (a user's entries), ``observation.json``
+(foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was brought up earlier, with a ``registry/``
+or a fleet file of its own). Expected: ``plan.txt`` and ``compose/``, or ``recommend.txt``, or ``error.txt``. Only the
+text is expected of a plan that says ``documents: false``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from orchestrator.app.planning import Source, rendered, select
 from orchestrator.app.recommend import recommend
 from orchestrator.app.render import render
 from orchestrator.app.up import Options, Screen, plan, up
+from orchestrator.cli.context import FLEET, LOCK
+from orchestrator.compose import EXAMPLE_FILE
 from orchestrator.errors import OrchestratorError
 from orchestrator.fleet.file import FleetFile
 from orchestrator.observation import Foreign, PortHolder
@@ -34,10 +36,11 @@ from orchestrator.report.plan import plan_text
 from orchestrator.report.recommend import recommend_text
 from tests.fakes import FakeWorld
 
-FLEET = "orchestrator*.yaml"
-GIVEN = ("request.yaml", "inventory.yaml", "observation.json", "registry/*.yaml", FLEET, "hosts/*.yaml")
-BEFORE = ("before/request.yaml", "before/registry/*.yaml", f"before/{FLEET}", "before/hosts/*.yaml")
-EXPECTED = ("plan.txt", "recommend.txt", "error.txt", "compose/*.yaml", "compose/*/*.yaml")
+FLEETS = "orchestrator*.yaml"
+SECRETS = (f"compose/{EXAMPLE_FILE}", f"compose/*/{EXAMPLE_FILE}")
+GIVEN = ("request.yaml", "inventory.yaml", "observation.json", "registry/*.yaml", FLEETS, "hosts/*.yaml")
+BEFORE = ("before/request.yaml", "before/registry/*.yaml", f"before/{FLEETS}", "before/hosts/*.yaml")
+EXPECTED = ("plan.txt", "recommend.txt", "error.txt", "compose/*.yaml", "compose/*/*.yaml", *SECRETS)
 
 
 class Asked(BaseModel):
@@ -87,7 +90,7 @@ class Case:
         files = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
         known = (*GIVEN, *BEFORE, *EXPECTED)
         found = [f"{name} is not a file of a case" for name in files if not any(_match(name, k) for k in known)]
-        needed = ["request.yaml", *([] if any(_match(name, FLEET) for name in files) else ["inventory.yaml"])]
+        needed = ["request.yaml", *([] if any(_match(name, FLEETS) for name in files) else ["inventory.yaml"])]
         found += [f"{name} is missing" for name in needed if name not in files]
         if any(name.startswith("before/") for name in files) and "before/request.yaml" not in files:
             found.append("before/request.yaml is missing")
@@ -150,15 +153,18 @@ class Case:
         made: dict[str, str] = {}
         for name in asked.fleets:
             file = Files().fleet(self.folder / name)
-            source, request = Source(file.registries, file), Request(tuple(asked.models), file.fleet.project)
+            source = Source(file.registries, file, self.folder / LOCK)
+            request = Request(tuple(asked.models), file.fleet.project)
+            command = "orchestrator render" if name == FLEET else f"orchestrator --fleet {name} render"
             world = self._world(file)
             if asked.verb == "plan":
                 found = plan(world, request, Options(source))
                 texts.append(plan_text(found.plan, found.placements, explain=asked.explain))
                 continue
             out = file.output.relative_to(self.folder)
-            done = render(world, request, source, None, out, everything=False, write=False)
-            made |= {f"{d.path}": d.new.decode() for d in done.differences if d.path.suffix == ".yaml"}
+            done = render(world, request, source, None, out, everything=False, write=False, command_line=command)
+            shown = (d for d in done.differences if d.path.suffix == ".yaml" or d.path.name == EXAMPLE_FILE)
+            made |= {f"{d.path}": d.new.decode() for d in shown}
         return {**({"plan.txt": "\n".join(texts)} if texts else {}), **made}
 
     def _options(self, registry: str) -> Options:
