@@ -360,6 +360,9 @@ class Library(Protocol):
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
 
+    def reports(self) -> dict[str, str]:
+        """Templates of reports, and translations for them, by file name."""
+
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
 

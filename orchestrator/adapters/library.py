@@ -40,6 +40,10 @@ class Files:
         """Compose templates by name."""
         return {name: (package.templates() / name).read_text(encoding="utf-8") for name in TEMPLATES}
 
+    def reports(self) -> dict[str, str]:
+        """Templates of reports, and translations for them, by file name."""
+        return {path.name: path.read_text(encoding="utf-8") for path in (package.templates() / "reports").iterdir()}
+
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
         weights = folder.startswith(f"{BUILTIN_FOLDER}/")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.evidence import Use
+from orchestrator.evidence import Use, Verification
 from orchestrator.inventory import GIB, Process
 from orchestrator.observation import Gate
 from orchestrator.reference.tasks import PRINTED
@@ -41,6 +41,7 @@ ASKED = {
     "models show --json": (["models", "show", "qwen2-vl-2b", "--json"], ["models", "show", "demo", "--json"]),
     "models validate --json": (["models", "validate", "--json"],),
     "models check --json": (["models", "check", "--json"],),
+    "report --json": (["report", "--json"],),
     "image list --json": (["image", "list", "--json"],),
     "export --json": (["export", "litellm", "--json"], ["export", "litellm", "--from-container", "--json"]),
     "up --json": (["up", "got-ocr2", "--json"], ["up", "phi-3-vision", "--allow-unpinned", "--json"]),
@@ -66,6 +67,8 @@ def here() -> FakeWorld:
     here.compose.born = lambda c: c if c.model == "phi-3-vision" else serves(c)  # it never starts
     here.models.read = [PRINTED]
     here.gpus.held = (Use(served.id, "GPU-a", GIB),)
+    here.workspace.attest(Verification("qwen2-vl-2b", "vllm", "failed", "none", 1.0, "0.1.0"))
+    here.workspace.remarks = ("a record that can't be read",)
     return here
 
 
@@ -107,7 +110,7 @@ def allowed(kinds: frozenset[str]) -> frozenset[str]:
 
 @pytest.mark.parametrize("section", list(ASKED))
 def test_the_tables_are_what_is_printed(here: FakeWorld, do: Command, section: str) -> None:
-    if section in {"models list --json", "models show --json"}:
+    if section in {"models list --json", "models show --json", "report --json"}:
         for arguments in FIRST:
             do(*arguments)
     keys, seen = documented(section), printed(do, section)
