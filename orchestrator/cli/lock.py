@@ -14,9 +14,9 @@ from orchestrator.plan.request import Request
 @click.command(
     cls=Verb,
     examples={
-        "Pin all that the fleet renders": "orchestrator lock",
-        "Look for newer weights and images": "orchestrator lock --upgrade",
-        "In CI: is all of it pinned?": "orchestrator lock --check",
+        "Pin what the fleet is made of": "orchestrator lock",
+        "Take what is newest now": "orchestrator lock --upgrade",
+        "In CI: whether all is pinned": "orchestrator lock --check",
     },
 )
 @names
