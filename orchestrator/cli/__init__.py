@@ -13,6 +13,7 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.context import Context
+from orchestrator.cli.terminal import colours
 from orchestrator.cli.verb import Verbs
 from orchestrator.errors import Interrupted, OrchestratorError, RequestError
 
@@ -110,6 +111,7 @@ def cli(
     verbose: bool,
 ) -> None:
     """Run vision-language and OCR models in containers on your own GPUs."""
+    ctx.color = colours(sys.stdout)
     ctx.obj = Context.of(ctx.obj, verbose, project, registry).with_fleet(fleet, aside=no_fleet)
 
 
