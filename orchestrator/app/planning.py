@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from orchestrator.app.drifting import from_wanted
 from orchestrator.app.measuring import measured_like
 from orchestrator.app.status import serving
 from orchestrator.compose import (
@@ -82,7 +83,8 @@ def decide(
     placements = place(specs, request, host, observation, known)
     documents = documents_of(placements.fleet, specs, host, world)
     sources = {image: world.builder.source(image) for image in {d.image for d in documents}}
-    keys = {c.service: c.key_file for c in observation.project(request.project)}
+    ours = observation.project(request.project)
+    keys = {c.service: c.key_file for c in ours}
     wanted = [
         d.desired(
             sources[d.image],
@@ -90,12 +92,14 @@ def decide(
         )
         for d in documents
     ]
-    todo = steps(wanted, observation, world.workspace.unfinished())
-    warnings = tuple(w for p in placements.fleet for w in p.warnings)
+    drifts, edited = from_wanted(world, {d.placement.service: d.text for d in documents}, ours)
+    todo = steps(wanted, observation, world.workspace.unfinished(), drifts)
+    warnings = (*(w for p in placements.fleet for w in p.warnings), *edited)
     plan = Plan(request.project, host.name, todo, warnings)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
     by_service = MappingProxyType({d.placement.service: d for d in documents})
-    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation))
+    strange = frozenset(c.id for c in ours if not c.applied)
+    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation), strange)
     return Decided(plan, placements, specs, documents, work, observation)
 
 

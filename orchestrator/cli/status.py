@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import click
 
+from orchestrator.app.drifting import drifted
 from orchestrator.app.status import alive, containers
 from orchestrator.cli.context import Context, as_json, names, print_json
 from orchestrator.diagnosing import diagnosed
 from orchestrator.observation import Container
-from orchestrator.report.status import status_json, status_table
+from orchestrator.report.status import drift_notes, status_json, status_table
 
 _EVERY = 2.0
 
@@ -57,13 +58,16 @@ def _show(
     context: Context, found: Sequence[Container], probes: dict[str, str], uses: dict[str, int], as_json: bool
 ) -> None:
     why = diagnosed(context.world, found)
+    drifts = drifted(context.world, found)
     if as_json:
-        print_json(status_json(found, probes, uses, why))
+        print_json(status_json(found, probes, uses, why, drifts))
     elif found:
         click.echo(status_table(found, context.world.clock.now(), probes, uses, why), nl=False)
     else:
         click.echo(f"nothing runs in project {context.project}")
     if not as_json:
+        for note in drift_notes(found, drifts):
+            click.echo(f"note: {note}")
         for kept in context.world.workspace.kept(context.project):
             click.echo(
                 f"note: {kept.service}: {kept.image} served before; "
