@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,8 +9,8 @@ from orchestrator.drift import units
 from orchestrator.observation import LABEL, Setup
 
 _SECRETS = "/run/secrets/"
-#: names that Docker makes up
-_ANONYMOUS = re.compile("[0-9a-f]{64}")
+#: length of the names that Docker makes up
+_ANONYMOUS = 64
 #: what Docker gives as shared memory where nobody asked for any
 _SHM = 64 << 20
 #: the engine decides between these
@@ -174,7 +173,7 @@ def _mounts(detail: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if target.startswith(_SECRETS):
             yield f"secret {target.removeprefix(_SECRETS)}", "mounted"
         elif mount.get("Type") == "volume":
-            source = "an anonymous volume" if _ANONYMOUS.fullmatch(name) else f"volume {name}"
+            source = "an anonymous volume" if len(name) == _ANONYMOUS else f"volume {name}"
             yield f"mount {target}", f"{source}, {way}"
         else:
             yield f"mount {target}", f"{mount.get('Source', '')}, {way}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,9 @@ from orchestrator.observation import LABEL
 
 Facts = Mapping[str, str | None]
 
-_SEAL = re.compile(rf'(?m)^      "{re.escape(LABEL)}digest": "([0-9a-f]{{64}})"$')
+#: the line with the digest of the service, as the template writes it
+_SEAL = f'\n      "{LABEL}digest": "'
+_DIGEST_LENGTH = 64
 _CAPABILITY, _TRUE = "gpu", frozenset({"true", "yes", "on"})
 _YES = {"init": "init", "read_only": "read-only root", "privileged": "privileged", "tty": "terminal"}
 _TEXTS = {
@@ -52,27 +53,35 @@ _KNOWN = frozenset({*_YES, *_TEXTS, *_SIZES, *_LISTS, *_REST})
 def sealed(text: str) -> str:
     """The digest that a file's service carries, if the service is as it was written; "" where it was edited."""
     block = _service_text(text)
-    found = _SEAL.search(block)
-    if found is None:
-        return ""
-    written = block[: found.start(1)] + block[found.end(1) :]
-    return found[1] if hashlib.sha256(written.encode()).hexdigest() == found[1] else ""
+    digest = _carried(block)
+    written = block.replace(f'{_SEAL}{digest}"', f'{_SEAL}"', 1)
+    return digest if digest and hashlib.sha256(written.encode()).hexdigest() == digest else ""
 
 
 def carried(text: str) -> str:
     """The digest that a file's service carries, edited or not; "" for none."""
-    found = _SEAL.search(_service_text(text))
-    return found[1] if found else ""
+    return _carried(_service_text(text))
 
 
-def names(text: str, service: str) -> bool:
-    """Whether a file has this service itself, rather than include it."""
-    return bool(re.search(rf"""(?m)^ +["']?{re.escape(service)}["']?:""", _service_text(text)))
+def _carried(block: str) -> str:
+    at = block.find(_SEAL) + len(_SEAL)
+    digest = block[at : at + _DIGEST_LENGTH]
+    return digest if at >= len(_SEAL) and block[at + _DIGEST_LENGTH : at + _DIGEST_LENGTH + 1] == '"' else ""
 
 
 def _service_text(text: str) -> str:
-    found = re.search(r"(?ms)^services:\n.*?(?=^[^ #\n]|\Z)", text)
-    return found[0].rstrip("\n") if found else ""
+    """The lines of the services, which is what the digest is made of."""
+    at = start = f"\n{text}".find("\nservices:\n")
+    while at >= 0:
+        at = text.find("\n", at) + 1
+        if not at or text[at : at + 1] not in {" ", "#", "\n"}:
+            break
+    return text[start : at - 1 if at else None].rstrip("\n") if start >= 0 else ""
+
+
+def includes(text: str) -> bool:
+    """Whether a file only includes others."""
+    return "\ninclude:\n" in text and not _service_text(text)
 
 
 def facts(text: str, service: str, folder: str) -> dict[str, str | None]:

@@ -1,15 +1,21 @@
-"""A container, the file that it was made from and what was written there: who differs from whom."""
+"""A container, the file that it was made from and what was written there: who differs from whom.
+
+Words are found only for what differs, because ``status`` has to be quick.
+"""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.drift.document import SETTING, carried, facts, sealed
 from orchestrator.drift.reader import Unreadable
-from orchestrator.drift.values import EDITED, Drift, Side, compare
 from orchestrator.observation import Container, Setup
+
+if TYPE_CHECKING:
+    from orchestrator.drift.values import Difference, Drift, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +26,23 @@ class File:
     text: str
 
 
-def from_file(container: Container, own: File | None, originals: Sequence[File] = ()) -> tuple[Drift, ...]:
+def from_file(
+    container: Container, own: File | None, another: Callable[[], File | None] = lambda: None
+) -> tuple[Drift, ...]:
     """Where a container differs from its own file, and where that file is not as orchestrator wrote it.
 
-    ``originals``: files that may be what was written; only one with the digest that the container carries counts. A
+    ``another``: a file that may be what was written; it counts only with the digest that the container carries. A
     container that never started is replaced anyway.
     """
     if not container.setup.has or container.state == "created":
         return ()
-    written = next((f for f in (own, *originals) if f and sealed(f.text) == container.digest), None)
+    whole = own is not None and sealed(own.text)
+    other = None if whole else another()
+    written = other if other and sealed(other.text) == container.digest else None
     own = own or written
     if own is None:
         return ()
-    edited = () if sealed(own.text) else _edited(container, own, written, "original")
+    edited = () if whole or own is written else _edited(container, own, written, "original")
     try:
         return *edited, *_made(container, own.text, own, "file")
     except Unreadable:
@@ -49,12 +59,14 @@ def from_plan(container: Container, text: str, own: File | None) -> tuple[Drift,
 
 def _made(container: Container, text: str, own: File | None, by: Side) -> tuple[Drift, ...]:
     """Where the container is not what the text makes of it."""
-    told = {w: v for w, v in _facts(text, container, own).items() if not w.startswith(SETTING)}
-    return compare(container.service, told, container.setup, by=by)
+    told = {what: value for what, value in _facts(text, container, own).items() if not what.startswith(SETTING)}
+    return _told(container.service, [*differences(told, container.setup)], by, "container")
 
 
 def _edited(container: Container, own: File, written: File | None, by: Side) -> tuple[Drift, ...]:
     """What was edited in a file; only where it is, if what was written there is not known or is another version."""
+    from orchestrator.drift.values import EDITED, Drift  # noqa: PLC0415 (as above)
+
     bare = (Drift(container.service, EDITED, "", own.path, by, "file"),)
     if written is None or carried(written.text) != carried(own.text):
         return bare
@@ -63,12 +75,31 @@ def _edited(container: Container, own: File, written: File | None, by: Side) -> 
     except Unreadable as error:
         return (Drift(container.service, EDITED, "", f"{own.path}, {error}", by, "file"),)
     known = {what: value for what, value in now.items() if value is not None}
-    found = Setup(tuple(sorted(known.items())))
     wanted = {w: v for w, v in _facts(written.text, container, own).items() if w not in now or w in known}
-    return compare(container.service, wanted, found, by=by, at="file") or bare
+    found = Setup(tuple(sorted(known.items())))
+    return _told(container.service, [*differences(wanted, found)], by, "file") or bare
 
 
 def _facts(text: str, container: Container, own: File | None) -> Mapping[str, str | None]:
     """Relative folders of a file are those beside it, when Compose used it."""
     place = container.applied or (own.path if own else "")
     return facts(text, container.service, posixpath.dirname(place))
+
+
+def _told(service: str, found: list[Difference], by: Side, at: Side) -> tuple[Drift, ...]:
+    if not found:
+        return ()
+    from orchestrator.drift.values import drifts  # noqa: PLC0415 (as above)
+
+    return drifts(service, found, by, at)
+
+
+def differences(wanted: Mapping[str, str | None], found: Setup) -> Iterator[Difference]:
+    """Everything in which they differ, sorted. A value of None in ``wanted`` is not known, and equals any."""
+    has, usual = dict(found.has), dict(found.usual)
+    for what in sorted({*wanted, *has}):
+        old, new = wanted.get(what), has.get(what)
+        if what in wanted and old is None and new is not None:
+            continue  # a variable of that day decided
+        if old != new and (what in wanted or usual.get(what) != new):
+            yield what, old, new

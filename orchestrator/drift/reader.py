@@ -1,42 +1,41 @@
 """Reads Compose files that are written as ours are, and nothing more: ``status`` has no time for all of YAML.
 
 Whatever a file holds beyond that (anchors, folded text, flow mappings) makes it unreadable, and is never guessed at.
+Regular expressions wait until they are needed, because compiling them takes longer than reading a file of ours.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^']|'')*'"
-_KEY = re.compile(rf"({_QUOTED}|[^\s\"'#\[{{&*!|>%@`-][^:\"']*?|-[^\s:][^:]*?)\s*:(?:\s+(.*))?")
-_TOKEN = re.compile(rf"({_QUOTED})(?:\s+#.*)?")
-_ITEM = re.compile(rf"\s*({_QUOTED}|[^,\s\"'\[\]{{}}][^,\"'\[\]{{}}]*?)\s*(?:,|$)")
-_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)")
+_TOKEN = rf"({_QUOTED})(?:\s+#.*)?"
+_KEY = rf"({_QUOTED})\s*:(?:\s+(.*))?"
+_ITEM = rf"\s*({_QUOTED}|[^,\s\"'\[\]{{}}][^,\"'\[\]{{}}]*?)\s*(?:,|$)"
+_ESCAPE = r"\\(x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)"
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", '"': '"', "\\": "\\", "/": "/"}
-_SPECIAL = ("- ", "? ", *"[]{}&*!|>%@`,\"'")
+#: what YAML reads as more than a plain text where it begins with it, or holds it
+_BEGINNING = ("- ", "? ", *"[]{}&*!|>%@`,\"'")
+_WITHIN = (": ", "\t")
 _NULL = frozenset({"", "~", "null"})
+
+#: number, indent and text of a line
+_Line = tuple[int, int, str]
 
 
 class Unreadable(Exception):
     """The file is not written as ours are; the text says where."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    number: int
-    indent: int
-    text: str
-
-
 def read(text: str) -> Any:
     """The file as dicts, lists and strings; "" for nothing. Variables stay as they are written, and ``$$`` too."""
-    lines = [
-        _Line(number, len(line) - len(line.lstrip(" ")), line.strip(" \r"))
-        for number, line in enumerate(text.split("\n"), 1)
-        if line.strip(" \r") and not line.lstrip(" ").startswith("#")
-    ]
+    lines: list[_Line] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        plain = line.strip(" \r")
+        if plain and plain[0] != "#":
+            lines.append((number, len(line) - len(line.lstrip(" ")), plain))
     return _Reader(lines).whole()
 
 
@@ -52,55 +51,71 @@ class _Reader:
         return found
 
     def _block(self, indent: int) -> Any:
-        return self._list(indent) if _is_item(self._lines[self._at]) else self._map(indent)
+        return self._list(indent) if _is_item(self._lines[self._at][2]) else self._map(indent)
 
-    def _next(self, indent: int) -> _Line | None:
+    def _next(self, indent: int) -> str | None:
         """The next line, if it belongs to the block of this indent."""
-        line = self._lines[self._at] if self._at < len(self._lines) else None
-        if line is not None and line.indent > indent:
+        if self._at == len(self._lines):
+            return None
+        _, its, text = self._lines[self._at]
+        if its > indent:
             raise self._odd()
-        return line if line is not None and line.indent == indent else None
+        return text if its == indent else None
 
     def _map(self, indent: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while (line := self._next(indent)) is not None and not _is_item(line):
-            match = _KEY.fullmatch(line.text)
-            if match is None or (key := self._scalar(match[1])) in found:
+            entry = self._entry(line)
+            if entry is None or entry[0] in found:
                 raise self._odd()
-            found[key] = self._value(match[2] or "", indent)
+            found[entry[0]] = self._value(entry[1], indent)
         return found
 
     def _list(self, indent: int) -> list[Any]:
         found: list[Any] = []
         while (line := self._next(indent)) is not None and _is_item(line):
-            rest = line.text[1:].lstrip(" ")
-            if _KEY.fullmatch(rest) and not _TOKEN.fullmatch(rest):
-                inner = indent + len(line.text) - len(rest)
-                self._lines[self._at] = _Line(line.number, inner, rest)
-                found.append(self._map(inner))
-            else:
+            rest = line[1:].lstrip(" ")
+            if self._entry(rest) is None:
                 found.append(self._value(rest, indent))
+            else:
+                inner = indent + len(line) - len(rest)
+                self._lines[self._at] = (self._lines[self._at][0], inner, rest)
+                found.append(self._map(inner))
         return found
+
+    def _entry(self, text: str) -> tuple[str, str] | None:
+        """Key and value of a line; None where it has no key."""
+        if text.startswith(('"', "'")):
+            key, colon, value = text[1:].partition('": ' if text[-2:] != '":' else '":')
+            if colon and text[0] == '"' and "\\" not in key and '"' not in key:
+                return key, value.lstrip(" ")
+            match = re.fullmatch(_KEY, text)
+            return (self._scalar(match[1]), match[2] or "") if match else None
+        key, colon, value = text.partition(": ")
+        if not colon and text.endswith(":"):
+            key, colon = text[:-1], ":"
+        if not colon or key.startswith((*_BEGINNING, "#")) or any(c in key for c in "\"':#"):
+            return None
+        return key.rstrip(" "), value.lstrip(" ")
 
     def _value(self, text: str, indent: int) -> Any:
         """What stands behind a key or a dash, or in the lines below it."""
         value = self._flow(text) if text.startswith("[") else self._scalar(text)
         self._at += 1
-        below = self._lines[self._at] if self._at < len(self._lines) else None
-        if (text and not text.startswith("#")) or below is None:
+        if (text and text[0] != "#") or self._at == len(self._lines):
             return value
-        if below.indent > indent or (below.indent == indent and _is_item(below)):
-            return self._block(below.indent)
-        return value
+        _, its, below = self._lines[self._at]
+        return self._block(its) if its > indent or (its == indent and _is_item(below)) else value
 
     def _flow(self, text: str) -> list[str]:
-        if text == "[]":
-            return []
         if not text.endswith("]"):
             raise self._odd()
+        if "\\" not in text and (plain := _json(text)) is not None:
+            return plain
         inner, at, found = text[1:-1], 0, []
+        item = re.compile(_ITEM)
         while at < len(inner):
-            match = _ITEM.match(inner, at)
+            match = item.match(inner, at)
             if match is None:
                 raise self._odd()
             found.append(self._scalar(match[1]))
@@ -108,11 +123,13 @@ class _Reader:
         return found
 
     def _scalar(self, text: str) -> str:
-        if match := _TOKEN.fullmatch(text):
+        if text.startswith('"') and text.find('"', 1) == len(text) - 1 > 0 and "\\" not in text:
+            return text[1:-1]
+        if text.startswith(('"', "'")) and (match := re.fullmatch(_TOKEN, text)):
             quoted = match[1][1:-1]
-            return quoted.replace("''", "'") if match[1][0] == "'" else _ESCAPE.sub(self._character, quoted)
-        plain = re.split(r"\s+#|^#", text, maxsplit=1)[0].strip()
-        if plain.startswith(_SPECIAL) or ": " in plain or plain.endswith(":") or "\t" in plain:
+            return quoted.replace("''", "'") if text[0] == "'" else re.sub(_ESCAPE, self._character, quoted)
+        plain = text if "#" not in text else re.split(r"\s+#|^#", text, maxsplit=1)[0].rstrip(" ")
+        if plain.startswith(_BEGINNING) or plain.endswith(":") or any(mark in plain for mark in _WITHIN):
             raise self._odd()
         return "" if plain in _NULL else plain
 
@@ -126,8 +143,17 @@ class _Reader:
 
     def _odd(self) -> Unreadable:
         at = min(self._at, len(self._lines) - 1)
-        return Unreadable(f"line {self._lines[at].number} is not as orchestrator writes it")
+        return Unreadable(f"line {self._lines[at][0]} is not as orchestrator writes it")
 
 
-def _is_item(line: _Line) -> bool:
-    return line.text.startswith("- ") or line.text == "-"
+def _json(text: str) -> list[str] | None:
+    """A list of strings, if it is one in JSON too."""
+    try:
+        found: list[Any] = json.loads(text)
+    except ValueError:
+        return None
+    return found if all(isinstance(item, str) for item in found) else None
+
+
+def _is_item(text: str) -> bool:
+    return text[0] == "-" and (len(text) == 1 or text[1] == " ")

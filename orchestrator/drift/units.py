@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from shlex import join
 
 _SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _LETTERS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 _TIMES = ((3600 * 10**9, "h"), (60 * 10**9, "min"), (10**9, "s"), (10**6, "ms"), (10**3, "us"))
 _NANOSECONDS = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "µs": 10**3, "ns": 1}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
 
 
 def size(count: int) -> str:
@@ -21,8 +18,10 @@ def size(count: int) -> str:
 
 def size_of(text: str) -> str | None:
     """The same of Compose's words (``2g``, ``512mb``); None for what is none."""
-    found = _SIZE.fullmatch(text.strip())
-    return size(int(float(found[1]) * _LETTERS[found[2].lower()])) if found else None
+    if text.isdecimal():
+        return size(int(text))
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", text.strip().lower())
+    return size(int(float(found[1]) * _LETTERS[found[2]])) if found else None
 
 
 def duration(nanoseconds: int) -> str:
@@ -33,7 +32,10 @@ def duration(nanoseconds: int) -> str:
 
 def duration_of(text: str) -> str | None:
     """The same of Compose's words (``1h30m``); None for what is none."""
-    parts = _DURATION.findall(text)
+    unit = text.lstrip("0123456789")
+    if unit in _NANOSECONDS and text != unit:
+        return duration(int(text.removesuffix(unit)) * _NANOSECONDS[unit])
+    parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
     return duration(round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts)))
@@ -64,4 +66,8 @@ def command(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         else:
             found.setdefault(option if word != "--" else "", []).append(word)
             option = ""
-    yield from ((f"command {name}".strip(), join(values) or "set") for name, values in found.items())
+    yield from ((f"command {name}".strip(), " ".join(map(_word, values)) or "set") for name, values in found.items())
+
+
+def _word(text: str) -> str:
+    return text if text and " " not in text and "'" not in text else repr(text)

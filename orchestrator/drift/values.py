@@ -1,15 +1,17 @@
-"""What drifted, in plain words, and the comparison that finds it."""
+"""What drifted, in plain words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.observation import LABEL, Setup
+from orchestrator.observation import LABEL
 
 Side = Literal["file", "container", "plan", "original"]
+#: a setting, what should be of it and what is; None for nothing
+Difference = tuple[str, str | None, str | None]
 
 #: settings that are made or not, and otherwise have no value
 FLAGS = frozenset({"init", "read-only root", "privileged", "terminal", "removed when it ends"})
@@ -60,31 +62,24 @@ class Drifted:
     drifts: tuple[Drift, ...]
     remedy: str
 
+    @property
+    def words(self) -> str:
+        """All of it in one line."""
+        return f"{words(self.drifts)}; {self.remedy}"
+
 
 def words(drifts: Sequence[Drift]) -> str:
-    """All of it in one line, after the first few only how many more."""
+    """Drifts in one line, after the first few only how many more."""
     pairs = zip((None, *drifts), drifts[:_NAMED], strict=False)
     said = [d.difference if last and last.at == d.at == "file" else d.words for last, d in pairs]
     more = len(drifts) - _NAMED
     return "; ".join([*said, f"and {more} more"] if more > 0 else said)
 
 
-def compare(
-    service: str, wanted: Mapping[str, str | None], found: Setup, *, by: Side = "file", at: Side = "container"
-) -> tuple[Drift, ...]:
-    """Everything in which they differ, sorted. A value of None is not known, and equals any."""
-    drifts = [Drift(service, *difference, by, at) for difference in _differences(wanted, found)]
-    return tuple(d for d in drifts if d.what != DIGEST or len(drifts) == 1)
-
-
-def _differences(wanted: Mapping[str, str | None], found: Setup) -> Iterator[tuple[str, str, str]]:
-    has, usual = dict(found.has), dict(found.usual)
-    for what in sorted({*wanted, *has}):
-        old, new = wanted.get(what), has.get(what)
-        if what in wanted and old is None and new is not None:
-            continue  # a variable of that day decided
-        if old != new and (what in wanted or usual.get(what) != new):
-            yield (what, *_shown(what, old, new))
+def drifts(service: str, found: Iterable[Difference], by: Side, at: Side) -> tuple[Drift, ...]:
+    """Differences as drift."""
+    every = [Drift(service, what, *_shown(what, wanted, there), by, at) for what, wanted, there in found]
+    return tuple(d for d in every if d.what != DIGEST or len(every) == 1)
 
 
 def _shown(what: str, wanted: str | None, found: str | None) -> tuple[str, str]:

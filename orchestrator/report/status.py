@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import Diagnosis
-from orchestrator.drift.values import Drift, Drifted, words
 from orchestrator.observation import Container
 from orchestrator.report.table import table
+
+if TYPE_CHECKING:
+    from orchestrator.drift.values import Drift, Drifted
 
 _HEADER = ("MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "USE", "ADDRESS", "UP", "REMARK")
 _GIB = 1 << 30
@@ -73,8 +76,7 @@ def drift_notes(containers: Sequence[Container], drifted: Mapping[str, Drifted])
     """One line for each container that has drifted. ``drifted``: by container id."""
     for c in containers:
         if c.id in drifted:
-            found = drifted[c.id]
-            yield f"{c.service} drifted: {words(found.drifts)}; {found.remedy}"
+            yield f"{c.service} drifted: {drifted[c.id].words}"
 
 
 def status_json(

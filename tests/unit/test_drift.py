@@ -15,10 +15,10 @@ from ruamel.yaml import YAML
 
 from orchestrator.drift import units
 from orchestrator.drift.container import setup
-from orchestrator.drift.document import carried, facts, names, sealed
-from orchestrator.drift.judging import File, from_file, from_plan
+from orchestrator.drift.document import carried, facts, includes, sealed
+from orchestrator.drift.judging import File, differences, from_file, from_plan
 from orchestrator.drift.reader import Unreadable, read
-from orchestrator.drift.values import Drift, compare, words
+from orchestrator.drift.values import Drift, drifts, words
 from orchestrator.observation import Container, Setup
 from orchestrator.templating import quote
 from tests.builders import container, gpu, placement, rendered, spec
@@ -112,7 +112,9 @@ def test_every_rendered_document_is_read_as_yaml_is_and_carries_its_seal(path: P
     assert read(text) == as_strings(text)
     assert sealed(text) == carried(text) != ""
     service = path.stem
-    assert names(text, service)
+    assert not includes(text)
+    fleet = path.parent / "compose.yaml"
+    assert not fleet.exists() or includes(fleet.read_text(encoding="utf-8"))
     assert facts(text, service, "/f")["name"] == f"orchestrator-{service}"
     assert not [what for what in facts(text, service, "/f") if what.startswith("setting ")], "all of it is compared"
 
@@ -325,14 +327,14 @@ def test_an_original_elsewhere_tells_what_was_edited() -> None:
     detail = by_hand()
     detail["HostConfig"] |= {"Memory": 2 << 30, "ReadonlyRootfs": False}
     original = File("/state/other.yaml", TEXT)
-    assert told(from_file(ours(detail), File(PATH, EDITED), [original])) == [
+    assert told(from_file(ours(detail), File(PATH, EDITED), lambda: original)) == [
         "file edited by hand: memory limit: none in the original, 2 GiB in the file",
         "file edited by hand: read-only root: yes in the original, no in the file",
     ]
     newer = File("/state/other.yaml", rendered(spec(), placement(port=1)).text)
-    assert told(from_file(ours(detail), File(PATH, EDITED), [newer])) == [f"file edited by hand: {PATH}"]
-    assert from_file(ours(), None, [original]) == ()
-    assert len(from_file(ours(detail), None, [original])) == 2
+    assert told(from_file(ours(detail), File(PATH, EDITED), lambda: newer)) == [f"file edited by hand: {PATH}"]
+    assert from_file(ours(), None, lambda: original) == ()
+    assert len(from_file(ours(detail), None, lambda: original)) == 2
 
 
 def test_the_plan_names_what_was_edited_in_the_file_and_in_the_container() -> None:
@@ -355,5 +357,11 @@ def test_a_change_that_was_asked_for_is_no_drift() -> None:
 
 def test_the_digest_is_named_only_where_nothing_else_differs() -> None:
     label = "label io.orchestrator.digest"
-    assert [d.what for d in compare("s", {label: "a", "user": "1"}, Setup(((label, "b"), ("user", "1"))))] == [label]
-    assert [d.what for d in compare("s", {label: "a", "user": "1"}, Setup(((label, "b"), ("user", "2"))))] == ["user"]
+    both: list[tuple[str, str | None, str | None]] = [(label, "a", "b"), ("user", "1", "2")]
+    assert [d.what for d in drifts("s", both[:1], "file", "container")] == [label]
+    assert [d.what for d in drifts("s", both, "file", "container")] == ["user"]
+
+
+def test_a_value_that_is_not_known_equals_any_but_none() -> None:
+    assert list(differences({"user": None}, Setup((("user", "1"),)))) == []
+    assert list(differences({"user": None}, Setup())) == []
