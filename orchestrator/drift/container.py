@@ -13,6 +13,9 @@ _SECRETS = "/run/secrets/"
 _ANONYMOUS = 64
 #: what Docker gives as shared memory where nobody asked for any
 _SHM = 64 << 20
+#: Compose and ``docker run`` give these to containers where the user's Docker settings name a proxy
+_PROXY = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+_PROXIES = tuple(f"environment {name}" for proxy in _PROXY for name in (proxy, proxy.upper()))
 #: the engine decides between these
 _IPC = frozenset({"private", "shareable"})
 _YES = {
@@ -48,13 +51,17 @@ def setup(detail: Mapping[str, Any], image: Mapping[str, Any] | None, named: str
     if named is not None and named != id_:
         has["image"] = f"an older {reference} ({id_.removeprefix('sha256:')[:12]})"
     usual = dict(_usual(detail, config))
-    if image is None:  # its environment can't be told from what was added
-        usual |= {what: value for what, value in has.items() if what.startswith("environment ")}
+    # without the image its environment can't be told from what was added
+    given = ("log option ", *(_PROXIES if image is not None else ("environment ",)))
+    usual |= {what: value for what, value in has.items() if what.startswith(given)}
     return Setup(tuple(sorted(has.items())), tuple(sorted(usual.items())))
 
 
 def _usual(detail: Mapping[str, Any], image: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What the image or Docker itself brings along, where a file says nothing."""
+    """What the image or Docker itself brings along, where a file says nothing.
+
+    The engine's own log options are added to those of a container (dockerd's ``log-opts``).
+    """
     host = detail["HostConfig"]
     yield from _environment(image)
     yield from _labels(image)

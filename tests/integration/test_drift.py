@@ -22,8 +22,9 @@ PORT = 24760
 PATTERNS = ("compose/*/*-*.yaml", "tests/golden/*/compose/*-*.yaml")
 
 
-def compose(cli: Cli, folder: Path, *words: str, project: str = "orchestrator") -> None:
-    cli.engine.run("docker", "compose", "--project-directory", str(folder), "--project-name", project, *words)
+def compose(cli: Cli, folder: Path, *words: str) -> None:
+    """Plain Docker Compose, in a folder."""
+    cli.engine.run("docker", "compose", "--project-directory", str(folder), *words)
 
 
 def drift(cli: Cli, *names: str) -> dict[str, list[str]]:
@@ -124,7 +125,8 @@ def test_nothing_drifts_in_the_life_of_a_container(cli: Cli, tmp_path: Path) -> 
     cli.run("render", *names, "--api-key", "--output", str(tmp_path / "repository"))
     (tmp_path / "repository" / "secrets").mkdir()
     (tmp_path / "repository" / "secrets" / "api_key").write_text("a-key-of-the-tests-0123456789\n")
-    compose(cli, tmp_path / "repository", "up", "--detach")
+    (tmp_path / "link").symlink_to(tmp_path / "repository")
+    compose(cli, tmp_path / "link", "up", "--detach")
     nothing_drifted(cli)
 
 
@@ -141,7 +143,7 @@ def run_by_hand(cli: Cli, name: str, image: str) -> None:
         *("docker", "run", "--detach", "--name", old, "--network", "orchestrator_default", "--init", "--user", "0:0"),
         *(word for label in labels for word in ("--label", label)),
         *(word for entry in before["Config"]["Env"][:9] for word in ("--env", entry)),
-        *("--publish", f"127.0.0.1:{PORT + 3}:8000", "--shm-size", "256m", "--cap-drop", "ALL"),
+        *("--publish", f"127.0.0.1:{PORT + 2}:8000", "--shm-size", "256m", "--cap-drop", "ALL"),
         *("--security-opt", "no-new-privileges", "--restart", "unless-stopped", "--stop-timeout", "30"),
         *("--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"),
         *(word for v in ("weights", "cache", "locks") for word in ("--volume", f"orchestrator-{v}:/{v}")),
@@ -161,14 +163,14 @@ def edited(file: Path, *changes: tuple[str, str]) -> None:
 
 
 def test_every_edit_by_hand_is_named_and_put_right(cli: Cli, tmp_path: Path) -> None:
-    names = ("updated", "apart", "joined", "run", "composed", "written")
+    names = ("changed", "joined", "run", "composed", "written")
     for at, name in enumerate(names):
         cli.entry(name, port=PORT + at)
     cli.run("up", *names, "--no-wait")
     before = cli.ids()
     docker = cli.engine.run
-    docker("docker", "update", "--memory", "2g", "--memory-swap", "2g", "--restart", "no", _of("updated"))
-    docker("docker", "network", "disconnect", "orchestrator_default", _of("apart"))
+    docker("docker", "update", "--memory", "2g", "--memory-swap", "2g", "--restart", "no", _of("changed"))
+    docker("docker", "network", "disconnect", "orchestrator_default", _of("changed"))
     docker("docker", "network", "create", "webui")
     docker("docker", "network", "connect", "webui", _of("joined"))
     run_by_hand(cli, "run", STUB_IMAGE)
@@ -187,8 +189,11 @@ def test_every_edit_by_hand_is_named_and_put_right(cli: Cli, tmp_path: Path) -> 
 
     file = "file edited by hand"
     assert drift(cli) == {
-        "updated": ["memory limit: none | 2 GiB (container)", "restart policy: unless-stopped | none (container)"],
-        "apart": ["network orchestrator_default: connected | none (container)"],
+        "changed": [
+            "memory limit: none | 2 GiB (container)",
+            "network orchestrator_default: connected | none (container)",
+            "restart policy: unless-stopped | none (container)",
+        ],
         "joined": ["network webui: none | connected (container)"],
         "run": [
             "command --max-model-len: 2048 | 1024 (container)",
@@ -211,19 +216,19 @@ def test_every_edit_by_hand_is_named_and_put_right(cli: Cli, tmp_path: Path) -> 
         ],
     }
     shown = cli.run("status", code=None).out
-    assert "note: updated-transformers drifted: memory limit: none in the file, 2 GiB in the container; " in shown
     assert (
-        "restart policy: unless-stopped in the file, none in the container; 'orchestrator up updated' puts it right"
-        in shown
+        "note: changed-transformers drifted: memory limit: none in the file, 2 GiB in the container; " in shown
     )
+    assert "unless-stopped in the file, none in the container; 'orchestrator up changed' puts it right" in shown
     assert f"note: written-transformers drifted: {file}: {folder}/written-transformers.yaml; " in shown
     assert "connected in the container; the model is well, and 'up' leaves it so" in shown
 
     planned = cli.run("plan", *names).out
-    replaced = ("updated", "apart", "run", "composed")
+    replaced = ("changed", "run", "composed")
     assert steps(planned) == {f"{name}-transformers": "replace" if name in replaced else "keep" for name in names}
-    assert "changed by hand: memory limit: none in the plan, 2 GiB in the container; restart policy: " in planned
-    assert "changed by hand: network orchestrator_default: connected in the plan, none in the container" in planned
+    assert (
+        "changed by hand: memory limit: none in the plan, 2 GiB in the container; network " in planned
+    )
     assert "nothing changed; network webui: none in the plan, connected in the container" in planned
     assert "changed by hand: environment DO_NOT_TRACK: 1 in the plan, 0 in the container; memory limit: " in planned
     assert (

@@ -288,6 +288,15 @@ def test_docker_run_of_the_same_is_no_drift() -> None:
     assert from_file(ours(detail), File(PATH, TEXT)) == ()
 
 
+def test_what_docker_adds_by_itself_is_no_drift() -> None:
+    """A proxy of the user's Docker settings, log options and a runtime of the engine's."""
+    detail = by_hand()
+    detail["Config"]["Env"] += ["HTTP_PROXY=http://proxy:3128", "no_proxy=localhost"]
+    detail["HostConfig"]["LogConfig"]["Config"]["compress"] = "true"
+    detail["HostConfig"] |= {"Runtime": "nvidia", "IpcMode": "shareable"}
+    assert from_file(ours(detail), File(PATH, TEXT)) == ()
+
+
 def test_one_more_network_does_no_harm() -> None:
     detail = by_hand()
     detail["NetworkSettings"]["Networks"]["webui"] = {}
