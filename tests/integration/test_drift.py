@@ -216,9 +216,7 @@ def test_every_edit_by_hand_is_named_and_put_right(cli: Cli, tmp_path: Path) -> 
         ],
     }
     shown = cli.run("status", code=None).out
-    assert (
-        "note: changed-transformers drifted: memory limit: none in the file, 2 GiB in the container; " in shown
-    )
+    assert "note: changed-transformers drifted: memory limit: none in the file, 2 GiB in the container; " in shown
     assert "unless-stopped in the file, none in the container; 'orchestrator up changed' puts it right" in shown
     assert f"note: written-transformers drifted: {file}: {folder}/written-transformers.yaml; " in shown
     assert "connected in the container; the model is well, and 'up' leaves it so" in shown
@@ -226,9 +224,7 @@ def test_every_edit_by_hand_is_named_and_put_right(cli: Cli, tmp_path: Path) -> 
     planned = cli.run("plan", *names).out
     replaced = ("changed", "run", "composed")
     assert steps(planned) == {f"{name}-transformers": "replace" if name in replaced else "keep" for name in names}
-    assert (
-        "changed by hand: memory limit: none in the plan, 2 GiB in the container; network " in planned
-    )
+    assert "changed by hand: memory limit: none in the plan, 2 GiB in the container; network " in planned
     assert "nothing changed; network webui: none in the plan, connected in the container" in planned
     assert "changed by hand: environment DO_NOT_TRACK: 1 in the plan, 0 in the container; memory limit: " in planned
     assert (
