@@ -41,7 +41,15 @@ demo: ## Build, start and ask a tiny model that reads, on this machine's Docker,
 test: check ## Run everything that decides whether a change is good (.ci/run)
 	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(newest) $(older)) $(vllm)
 	.ci/base-image --tar
-	.ci/as-root $(bin)/pytest tests/integration -m "not every_family" $(args)
+	.ci/as-root $(bin)/pytest tests/integration -m "not every_family and not long" $(args)
+
+.PHONY: test-faults
+test-faults: tools ## Break things on purpose, for long, and write docs/reliability.md from what was seen
+	.ci/wheels $(wheels) $(patsubst %,$(locks)/%-cpu.txt,$(newest) $(older)) $(vllm)
+	.ci/base-image --tar
+	rm -f build/reliability.jsonl
+	.ci/as-root $(bin)/pytest tests/integration/faults $(args)
+	$(bin)/python .ci/reliability build/reliability.jsonl
 
 .PHONY: test-engines
 test-engines: tools ## Build every CPU image, and exercise each
@@ -99,6 +107,14 @@ $(hosts:%=compose/%): tools
 .PHONY: troubleshooting
 troubleshooting: tools ## Write docs/troubleshooting.md from the table of failures
 	$(bin)/python .ci/troubleshooting
+
+.PHONY: modes
+modes: tools ## Write docs/model-modes.md and its picture from the registry and the planner
+	$(bin)/python .ci/model-modes
+
+.PHONY: man
+man: tools ## Write docs/man from the command line's own help
+	$(bin)/python .ci/man
 
 .PHONY: bench
 bench: tools ## Time what a user waits for, at the command line and from the engines

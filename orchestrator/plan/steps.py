@@ -47,6 +47,7 @@ class Desired:
     """What a rendered document asks for, as far as the steps need to know it."""
 
     service: str
+    model: str
     container: str
     image: str
     built: bool
@@ -67,13 +68,17 @@ def steps(
     desired: Sequence[Desired],
     observation: Observation,
     unfinished: frozenset[str],
+    leaving: Sequence[Container] = (),
     drifts: Mapping[str, Sequence[Drift]] = MappingProxyType({}),
 ) -> tuple[Step, ...]:
-    """Images and volumes first, then what a cut-off start left, then one step for each service, in the order given.
+    """Images and volumes first, then what goes, then one step for each service, in the order given.
 
-    ``unfinished``: volumes whose preparation was begun and never ended. ``drifts``: by service, where its container is
-    not as its labels say. Raises FitError where a foreign container has a name of ours.
+    ``unfinished``: volumes whose preparation was begun and never ended. ``leaving``: containers that serve nothing that
+    is wanted. ``drifts``: by service, where its container is not as its labels say. What a cut-off start left goes too.
+    Raises FitError where a foreign container has a name of ours.
     """
+    gone = {c.id for c in leaving}
+    observation = replace(observation, containers=tuple(c for c in observation.containers if c.id not in gone))
     owned = {c.name: c for c in observation.containers}
     _refuse_foreign(desired, observation)
     images = _images(desired, observation.images)
@@ -86,6 +91,7 @@ def steps(
             for name in volumes
         ),
         *(step for d in desired for step in _leftovers(d, observation)),
+        *(Step("remove", c.service, _why_gone(c, desired), c.id) for c in leaving),
         *(
             _in_turn(
                 _service(d, owned.get(d.container), observation.images, rebuilt, drifts.get(d.service, ())),
@@ -120,6 +126,11 @@ def _leftovers(want: Desired, observation: Observation) -> Iterator[Step]:
     for c in observation.containers:
         if f"{c.project}-{c.service}" == want.container != c.name:
             yield Step("remove", c.service, f"{c.name} was left by a replacement that was cut off", c.id)
+
+
+def _why_gone(container: Container, desired: Sequence[Desired]) -> str:
+    other = next((d.service for d in desired if d.model == container.model), "")
+    return f"{other} takes its place" if other else f"{container.model} is not in the fleet"
 
 
 def _images(desired: Sequence[Desired], present: Mapping[str, Image]) -> tuple[Step, ...]:
@@ -187,6 +198,9 @@ def _because(reason: str) -> str:
 
 def _difference(want: Desired, have: Container) -> str:
     """What changed, as precisely as the container tells; "settings changed" where it does not."""
+    name, _, pin = want.image.partition("@")
+    if pin and name == have.image:
+        return f"image pinned: {name} -> {_short(pin)}"
     told = (
         ("image", *versions(have.image, want.image)),
         ("GPU", _names(have.gpus), _names(want.gpus)),
@@ -212,9 +226,10 @@ def versions(old: str, new: str) -> tuple[str, str]:
 
 
 def _tagged(reference: str) -> tuple[str, str]:
-    """Name and tag; no tag for a reference by digest, or with a port alone."""
-    name, _, tag = reference.rpartition(":")
-    return (name, tag) if name and "/" not in tag and "@" not in name and name != "sha256" else (reference, "")
+    """Name and tag, also of one with a digest; no tag for a reference by digest alone, or with a port alone."""
+    plain = reference.partition("@")[0]
+    name, _, tag = plain.rpartition(":")
+    return (name, tag) if name and "/" not in tag and name != "sha256" else (plain, "")
 
 
 def _short(reference: str) -> str:

@@ -10,7 +10,7 @@ locks are judged by other means than its own.
 Knobs, by environment: STUB_LOAD_SECONDS (0.2), STUB_LOAD_UNTIL=path of a file that has to be there before loading
 ends, STUB_EXIT=code after loading, STUB_NEVER_READY=1 loads for ever, STUB_WRONG_NAME=name served instead of
 --served-name, STUB_ANSWER=text instead of the usual answer, STUB_SHARED=folder for markers (the first writable of
-/locks, /cache).
+/locks, /cache). How it can break for real, and with the log of a real engine: breaking.py.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from server.breaking import break_down
 from server.sleeping import Sleeper
 
 # A marker is touched every BEAT_S; one that is older than DEAD_S belongs to a loader that died.
@@ -165,6 +167,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    def stream(self, found: dict[str, Any]) -> None:
+        """The answer in two pieces and its usage, as servers stream it."""
+        text = found["choices"][0]["message"]["content"]
+        pieces = [[{"index": 0, "delta": {"content": piece}}] for piece in (text[:3], text[3:])]
+        chunks = [*({"choices": choices} for choices in pieces), {"choices": [], "usage": found["usage"]}]
+        said = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said.encode())
+
     def refuse(self, status: int, message: str) -> None:
         self.reply(status, {"error": {"message": message, "type": "invalid_request_error", "code": None}})
 
@@ -190,7 +204,11 @@ class Handler(BaseHTTPRequestHandler):
             if self.path != "/v1/chat/completions" or body["model"] != self.served_name:
                 self.refuse(404, f"no such path or model: {self.path} {body['model']}")
                 return
-            self.reply(200, answer(body, self.served_name))
+            found = answer(body, self.served_name)
+            if body.get("stream"):
+                self.stream(found)
+            else:
+                self.reply(200, found)
         except (KeyError, TypeError, ValueError) as error:
             self.refuse(400, f"{type(error).__name__}: {error}")
 
@@ -212,12 +230,15 @@ def main() -> None:
     # as the real server says it, for the gate
     print(f"{time.strftime('%F %T')},000 INFO server: loading weights: a stub", flush=True)
     load()
+    break_down()
     if code := os.environ.get("STUB_EXIT"):
         sys.exit(int(code))
     print("ready", flush=True)
     Handler.served_name = os.environ.get("STUB_WRONG_NAME") or arguments.served_name
     server = ThreadingHTTPServer((arguments.host, arguments.port), Handler)
     print(f"could answer at {time.time():.3f}", flush=True)
+    if seconds := os.environ.get("STUB_SERVE_SECONDS"):
+        threading.Timer(float(seconds), break_down, ["STUB_BREAK_SERVING"]).start()
     server.serve_forever()
 
 
