@@ -293,6 +293,9 @@ class Workspace(Protocol):
     def has(self, file: str) -> bool | None:
         """Whether a document is there; None where this user can't look."""
 
+    def text(self, file: str) -> str | None:
+        """A document's text; None where there is none that this user can read."""
+
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         """Files that were being written when their writer died; removed if asked."""
 

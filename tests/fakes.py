@@ -17,6 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
+from orchestrator.drift.document import facts
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Answer, Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
 from orchestrator.fleet.file import FleetFile
@@ -35,6 +36,7 @@ from orchestrator.observation import (
     PortHolder,
     Previous,
     Remains,
+    Setup,
     Volume,
 )
 from orchestrator.observation import Image as LocalImage
@@ -360,7 +362,14 @@ class FakeCompose:
             published=True,
             key_file=self.workspace.secret_file(labels["project"], API_KEY) if _has_key(found) else "",
             applied=str(self.workspace.folder(labels["project"]) / FLEET_FILE),
+            setup=self._setup(labels["project"], service),
         )
+
+    def _setup(self, project: str, service: str) -> Setup:
+        """Docker does exactly what the file says."""
+        text = self.workspace.files[project][f"{service}.yaml"].decode()
+        told = facts(text, service, str(self.workspace.folder(project)))
+        return Setup(tuple(sorted((what, value or "") for what, value in told.items())))
 
 
 def _has_key(service: Any) -> bool:
@@ -565,6 +574,11 @@ class FakeWorkspace:
     def has(self, file: str) -> bool | None:
         folder, _, name = file.removeprefix("/state/").rpartition("/")
         return None if self.hidden else name in self.files.get(folder, {})
+
+    def text(self, file: str) -> str | None:
+        folder, _, name = file.removeprefix("/state/").rpartition("/")
+        data = self.files.get(folder, {}).get(name)
+        return None if self.hidden or data is None else data.decode()
 
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         found = tuple(sorted(self.written))

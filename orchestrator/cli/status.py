@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.app.drifting import drifted
 from orchestrator.app.status import alive, containers
 from orchestrator.cli.context import Context, as_json, present_names, print_json, print_line
 from orchestrator.cli.terminal import Board, look
@@ -15,7 +17,10 @@ from orchestrator.diagnosing import diagnosed
 from orchestrator.diagnosis import Diagnosis
 from orchestrator.errors import Interrupted
 from orchestrator.observation import Container
-from orchestrator.report.status import landmarks, status_json, status_table
+from orchestrator.report.status import drift_notes, landmarks, status_json, status_table
+
+if TYPE_CHECKING:
+    from orchestrator.drift.values import Drifted
 
 _EVERY = 2.0
 
@@ -28,12 +33,13 @@ class _Seen:
     probes: Mapping[str, str]
     uses: Mapping[str, int]
     why: Mapping[str, Diagnosis]
+    drifts: Mapping[str, Drifted]
 
     def json(self) -> dict[str, object]:
-        return status_json(self.containers, self.probes, self.uses, self.why)
+        return status_json(self.containers, self.probes, self.uses, self.why, self.drifts)
 
     def landmarks(self) -> object:
-        return landmarks(self.containers, self.probes, self.uses, self.why)
+        return landmarks(self.containers, self.probes, self.uses, self.why), self.drifts
 
     def failed(self) -> bool:
         dead = any(c.failed or c.phase == "unresponsive" for c in self.containers)
@@ -85,7 +91,8 @@ def _watch(context: Context, names: tuple[str, ...], as_json: bool, ask: bool) -
 def _look(context: Context, names: tuple[str, ...], ask: bool) -> _Seen:
     found = alive(context.world, containers(context.world, context.project, names))
     probes = _probes(context, found) if ask else {}
-    return _Seen(found, probes, _uses(context, found), diagnosed(context.world, found))
+    uses, why = _uses(context, found), diagnosed(context.world, found)
+    return _Seen(found, probes, uses, why, drifted(context.world, found))
 
 
 def _probes(context: Context, found: Sequence[Container]) -> dict[str, str]:
@@ -107,7 +114,8 @@ def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
 def _text(context: Context, seen: _Seen, *, everything: bool) -> str:
     now = context.world.clock.now()
     table = status_table(seen.containers, now, seen.probes, seen.uses, seen.why, look())
-    notes = [*(_notes(context, seen.containers) if everything else ()), *_kept(context)]
+    fleet = _notes(context, seen.containers) if everything else ()
+    notes = [*drift_notes(seen.containers, seen.drifts), *fleet, *_kept(context)]
     return (table or f"nothing runs in project {context.project}\n") + "".join(f"note: {note}\n" for note in notes)
 
 

@@ -400,7 +400,7 @@ def test_status(here: FakeWorld, do: Command) -> None:
     assert set(found["models"][0]) == {
         *("model", "engine", "service", "container", "container_id", "project", "state", "ready", "health", "gpus"),
         *("claim_bytes", "use_bytes", "outgrown", "profile", "url", "image", "started", "restarts", "remark"),
-        *("api_key", "cause"),
+        *("api_key", "cause", "drift"),
     }
 
 

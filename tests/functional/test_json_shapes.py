@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.evidence import Use, Verification
 from orchestrator.inventory import GIB, Process
-from orchestrator.observation import Gate
+from orchestrator.observation import Gate, Setup
 from orchestrator.reference.tasks import PRINTED
 from orchestrator.registry.spec import ModelSpec
 from tests.builders import container, gpu
@@ -59,10 +59,13 @@ def here() -> FakeWorld:
     busy = replace(gpu("GPU-a"), processes=(Process(7, GIB, "python3"),))
     here = world(busy, gpu("GPU-small", total=4))
     there(here, OFFICIAL, {"version": "0.33.0", "architectures": VLLM})
-    served = container("demo", claim=GIB, gpus=("GPU-a",), key_file="/keys/api_key", port=27000)
+    changed = Setup((("user", "0:0"),))
+    served = container("demo", claim=GIB, gpus=("GPU-a",), key_file="/keys/api_key", port=27000, setup=changed)
     parked = container("parked", gate=Gate("parked", "boom", restarts=3), health="unhealthy", port=27001)
     left = container("left", state="created", health="", gate=None, port=27002, published=False)
     here.docker.add(served, parked, left)
+    edited = b'name: x\nservices:\n  demo-transformers:\n    user: "1:1"\n'
+    here.workspace.files["orchestrator"] = {"demo-transformers.yaml": edited}
     serves = here.compose.born
     here.compose.born = lambda c: c if c.model == "phi-3-vision" else serves(c)  # it never starts
     here.models.read = [PRINTED]
