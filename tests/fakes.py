@@ -6,6 +6,7 @@ noted in ``World.log``, in order, so that a test can say "nothing was started".
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Answer, Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
 from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
+from orchestrator.lockfile import Lock
 from orchestrator.observation import (
     ASLEEP,
     LABEL,
@@ -42,7 +44,7 @@ from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import API_KEY, Secret, StoredFile
 from tests.builders import READY
-from tests.templates import TEXTS
+from tests.templates import REPORTS, TEXTS
 
 PROBE_IMAGE = b"\x89PNG a known image"
 
@@ -483,6 +485,28 @@ class FakeModels:
 
 
 @dataclass
+class FakeOrigins:
+    """Origins. A commit or digest is made of the name and the ``moment``; ``fails``: what asking for a name raises."""
+
+    moment: str = ""
+    fails: dict[str, OrchestratorError] = field(default_factory=dict)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    """Name, endpoint and token of each question, sorted: they are asked at the same time."""
+
+    def commit(self, repository: str, endpoint: str, token: str) -> str:
+        return self._answer(repository, endpoint, token)[:40]
+
+    def digest(self, image: str) -> str:
+        return f"sha256:{self._answer(image)}"
+
+    def _answer(self, name: str, endpoint: str = "", token: str = "") -> str:
+        self.asked = sorted([*self.asked, (name, endpoint, token)])
+        if name in self.fails:
+            raise self.fails[name]
+        return hashlib.sha256(f"{name} {self.moment}".encode()).hexdigest()
+
+
+@dataclass
 class FakePulse:
     """Pulse: engines are alive where Docker says so, but for those of the models in ``early`` and ``dead``."""
 
@@ -629,12 +653,22 @@ class FakeLibrary:
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     hosts: dict[Path, Host] = field(default_factory=dict)
     saved: dict[Path, dict[str, bytes]] = field(default_factory=dict)
+    locks: dict[Path, Lock] = field(default_factory=dict)
 
     def registry(self, folders: Sequence[Path]) -> Registry:
         return Registry(MappingProxyType(dict(sorted(self.models.items()))))
 
+    def lock(self, path: Path) -> Lock:
+        return self.locks.get(path, Lock())
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        return tuple(sorted(self.models))
+
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
+
+    def reports(self) -> dict[str, str]:
+        return dict(REPORTS)
 
     def beside(self, folder: str) -> dict[str, bytes]:
         return {"__main__.py": b"# the gate\n"} if folder == GATE_FOLDER else {"model.safetensors": b"\xff"}
@@ -683,6 +717,7 @@ class FakeWorld:
         self.gpus = FakeGpus(tuple(gpus))
         self.models = FakeModels(self.docker, self.log)
         self.pulse = FakePulse(self.docker)
+        self.origins = FakeOrigins()
         self.clock = FakeClock()
         self.library: Library = library or FakeLibrary({model.name: model for model in models})
 

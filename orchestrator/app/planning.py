@@ -12,17 +12,21 @@ from orchestrator.app.status import serving
 from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
+    EXAMPLE_FILE,
+    EXAMPLE_TEMPLATE,
     FLEET_FILE,
     FLEET_TEMPLATE,
     VOLUMES,
     ComposeDocument,
     document,
+    example,
     fleet,
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
 from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
+from orchestrator.lockfile import Lock, pinned
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.images import all_images, in_question
 from orchestrator.plan.keeping import without
@@ -69,13 +73,14 @@ def versions(world: World) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where models are looked up: folders of entries, and the fleet file where there is one.
+    """Where models are looked up: folders of entries, and where they are there, the fleet file and the lock.
 
-    ``given``: entries that were looked up already, in place of both.
+    ``given``: entries that were looked up already, in place of all these.
     """
 
     registries: tuple[Path, ...] = ()
     fleet: FleetFile | None = None
+    lock: Path | None = None
     given: tuple[ModelSpec, ...] = ()
 
 
@@ -85,7 +90,7 @@ BUILT_IN = Source()
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The request with what the fleet adds to it, its entries with what the fleet pins, and all that are known."""
+    """The request with what the fleet adds to it, its entries with what fleet and lock pin, and all that are known."""
 
     request: Request
     specs: tuple[ModelSpec, ...]
@@ -96,23 +101,27 @@ def choose(world: World, request: Request, source: Source, *, everything: bool =
     """What is asked for: of the fleet, without names all of it; of the registry, where there is no fleet."""
     if everything and request.models:
         raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
+    if source.fleet is None and not request.models and not everything:
+        raise RequestError(
+            "no model named, and there is no fleet file",
+            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
+        )
     registry = world.library.registry(source.registries)
     catalogue = tuple(registry.models.values())
     if source.given:
         return Chosen(request, source.given, catalogue)
+    lock = world.library.lock(source.lock) if source.lock else Lock()
     if source.fleet is None:
-        return Chosen(request, select(registry, request.models, everything=everything), catalogue)
+        specs = select(registry, request.models, everything=everything)
+        return Chosen(request, pinned(specs, lock), catalogue)
     specs = source.fleet.specs(registry, request.models)
-    return Chosen(source.fleet.request(request), specs, catalogue)
+    return Chosen(source.fleet.request(request), pinned(specs, lock), catalogue)
 
 
 def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
     """The entries asked for; RequestError names every unknown one."""
     if not everything and not names:
-        raise RequestError(
-            "no model named, and there is no orchestrator.yaml here",
-            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
-        )
+        raise RequestError("no model named", hint="name one or more; 'orchestrator models list' shows them")
     return tuple(registry.models.values()) if everything else registry.select(names)
 
 
@@ -170,12 +179,17 @@ def held_by_others(world: World, gpus: Sequence[Gpu], ours: Sequence[Container])
 
 
 def rendered(
-    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
+    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, command_line: str = ""
 ) -> tuple[Placements, dict[str, bytes]]:
-    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
+    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at.
+
+    ``command_line``: what writes them again, for their headers.
+    """
     placements = place(specs, request, host.idle, Observation())
-    documents = documents_of(placements.items, specs, host, world)
-    return placements, files_of(placements, documents, world, host, ())
+    documents = documents_of(placements.items, specs, host, world, command_line)
+    files = files_of(placements, documents, world, host, (), command_line)
+    needs = example(documents, world.library.templates()[EXAMPLE_TEMPLATE], command_line)
+    return placements, files | ({EXAMPLE_FILE: needs.encode()} if needs else {})
 
 
 def files_of(
@@ -184,12 +198,13 @@ def files_of(
     world: World,
     host: Host,
     others: Sequence[str],
+    command_line: str = "",
 ) -> dict[str, bytes]:
     """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
     project = documents[0].placement.project if documents else ""
     template = world.library.templates()[FLEET_TEMPLATE]
     texts = {d.filename: d.text for d in documents}
-    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
+    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others, command_line)
     texts[ENV_FILE] = ENV_TEXT
     files = {name: text.encode() for name, text in texts.items()}
     for folder in sorted({folder for d in documents for folder in d.beside}):
@@ -198,12 +213,15 @@ def files_of(
 
 
 def documents_of(
-    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World
+    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World, command_line: str = ""
 ) -> tuple[ComposeDocument, ...]:
     """The documents of placements, in their order."""
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
-    return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements)
+    return tuple(
+        document(by_name[p.model], p, docker=host.docker, templates=templates, command_line=command_line)
+        for p in placements
+    )
 
 
 def _applied(world: World, project: str, documents: Sequence[ComposeDocument], observation: Observation) -> list[str]:

@@ -180,6 +180,9 @@ def _because(reason: str) -> str:
 
 def _difference(want: Desired, have: Container) -> str:
     """What changed, as precisely as the container tells; "settings changed" where it does not."""
+    name, _, pin = want.image.partition("@")
+    if pin and name == have.image:
+        return f"image pinned: {name} -> {_short(pin)}"
     told = (
         ("image", *versions(have.image, want.image)),
         ("GPU", _names(have.gpus), _names(want.gpus)),
@@ -205,9 +208,10 @@ def versions(old: str, new: str) -> tuple[str, str]:
 
 
 def _tagged(reference: str) -> tuple[str, str]:
-    """Name and tag; no tag for a reference by digest, or with a port alone."""
-    name, _, tag = reference.rpartition(":")
-    return (name, tag) if name and "/" not in tag and "@" not in name and name != "sha256" else (reference, "")
+    """Name and tag, also of one with a digest; no tag for a reference by digest alone, or with a port alone."""
+    plain = reference.partition("@")[0]
+    name, _, tag = plain.rpartition(":")
+    return (name, tag) if name and "/" not in tag and name != "sha256" else (plain, "")
 
 
 def _short(reference: str) -> str:
