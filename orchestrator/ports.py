@@ -354,8 +354,14 @@ class Library(Protocol):
     def lock(self, path: Path) -> Lock:
         """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
 
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
+
+    def reports(self) -> dict[str, str]:
+        """Templates of reports, and translations for them, by file name."""
 
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""

@@ -44,7 +44,7 @@ from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import API_KEY, Secret, StoredFile
 from tests.builders import READY
-from tests.templates import TEXTS
+from tests.templates import REPORTS, TEXTS
 
 PROBE_IMAGE = b"\x89PNG a known image"
 
@@ -661,8 +661,14 @@ class FakeLibrary:
     def lock(self, path: Path) -> Lock:
         return self.locks.get(path, Lock())
 
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        return tuple(sorted(self.models))
+
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
+
+    def reports(self) -> dict[str, str]:
+        return dict(REPORTS)
 
     def beside(self, folder: str) -> dict[str, bytes]:
         return {"__main__.py": b"# the gate\n"} if folder == GATE_FOLDER else {"model.safetensors": b"\xff"}

@@ -73,11 +73,15 @@ def versions(world: World) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where models are looked up: folders of entries, and where they are there, the fleet file and the lock."""
+    """Where models are looked up: folders of entries, and where they are there, the fleet file and the lock.
+
+    ``given``: entries that were looked up already, in place of all these.
+    """
 
     registries: tuple[Path, ...] = ()
     fleet: FleetFile | None = None
     lock: Path | None = None
+    given: tuple[ModelSpec, ...] = ()
 
 
 #: the built-in entries alone
@@ -104,6 +108,8 @@ def choose(world: World, request: Request, source: Source, *, everything: bool =
         )
     registry = world.library.registry(source.registries)
     catalogue = tuple(registry.models.values())
+    if source.given:
+        return Chosen(request, source.given, catalogue)
     lock = world.library.lock(source.lock) if source.lock else Lock()
     if source.fleet is None:
         specs = select(registry, request.models, everything=everything)

@@ -12,11 +12,18 @@ import click
 
 from orchestrator.app.render import Difference, render
 from orchestrator.cli.context import FLEET, Context, inventory, mode, names, publishing, unpinned
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.request import Mode, Request
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "Files for a host, into your repository": "orchestrator render qwen2-vl-2b --inventory hosts/gpu01.yaml",
+        "In CI: whether they are fresh": "orchestrator render qwen2-vl-2b --inventory hosts/gpu01.yaml --check",
+    },
+)
 @names
 @click.option(
     "--all",

@@ -40,7 +40,7 @@ def _number(value: float | None, unit: str) -> str:
 
 
 def verified_json(found: Sequence[Verification]) -> list[dict[str, object]]:
-    """The records as they are kept: a documented shape (docs/verify.md)."""
+    """The records as they are kept: a documented shape (docs/json.md)."""
     return [to_record(v) for v in found]
 
 

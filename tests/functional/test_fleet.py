@@ -8,12 +8,22 @@ import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.adapters.library import Files
+from orchestrator.adapters.registry_files import load_registry
+from orchestrator.cli.up import _ends
 from orchestrator.fleet import schema
+from orchestrator.fleet.pinning import pinned
+from orchestrator.fleet.spec import Settings
 from orchestrator.inventory import Gpu
+from orchestrator.plan.steps import Step
+from orchestrator.profile import ladder
+from orchestrator.registry.spec import ENGINES, EngineName
 from tests.builders import container, gpu
 from tests.fakes import FakeWorld
 from tests.functional.cli import Command, command, world
@@ -80,6 +90,16 @@ def test_what_does_not_serve_is_not_removed_unasked_either(here: FakeWorld, do: 
     do("up").refused(1, "declined")
     assert do("up", "--yes").code == 0
     assert names(here) == {"ocr-demo-transformers"}
+
+
+def test_up_asks_about_what_it_ends_and_what_it_removes() -> None:
+    steps = [Step("replace", "a-vllm", "image changed: 1 -> 2"), Step("remove", "b-vllm", "b is not in the fleet")]
+    assert _ends(steps, comes_back=True) == (
+        "This ends what serves now: a-vllm (image changed: 1 -> 2). It comes back if the new one fails. "
+        "This removes: b-vllm (b is not in the fleet)."
+    )
+    assert _ends(steps[:1], comes_back=False) == "This ends what serves now: a-vllm (image changed: 1 -> 2)."
+    assert _ends(steps[1:], comes_back=True) == "This removes: b-vllm (b is not in the fleet)."
 
 
 def test_names_bring_up_a_part_and_remove_nothing(here: FakeWorld, do: Command) -> None:
@@ -331,3 +351,41 @@ def test_beside_the_fleet_in_another_project_ports_give_way(here: FakeWorld, do:
     assert "port 24200 is taken by" in said.out
     assert "127.0.0.1:24201" in said.out
     assert names(here) == {"ocr-demo-transformers", "trial-demo-transformers"}
+
+
+PINS: dict[str, list[object]] = {
+    "max_model_len": [1024, 4096, 8192],
+    "max_num_seqs": [1, 3, 16],
+    "max_pixels": [12544, 1280 * 784, 3211264],
+    "max_tiles": [1, 6, 12],
+    "storage": ["16bit", "fp8", "int8", "nf4"],
+    "tensor_parallel": [1, 2, 4],
+}
+ENTRIES = load_registry().models
+
+
+@given(
+    entry=st.sampled_from(sorted(ENTRIES)),
+    engine=st.sampled_from(ENGINES),
+    pins=st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in PINS.items()}),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_pin_of_any_entry_is_refused_or_leaves_the_plan_no_other_value(
+    entry: str, engine: EngineName, pins: dict[str, Any]
+) -> None:
+    spec, wrong = pinned(ENTRIES[entry], engine, Settings(**pins))
+    assert (spec is None) == bool(wrong)
+    assert all(path and path[0] in pins for path, _ in wrong), "each problem stands at a setting"
+    chosen = spec.engine(engine) if spec else None
+    profiles = [rung.profile for rung in ladder(spec, chosen)] if spec and chosen else []
+    assert bool(profiles) == bool(chosen)
+    for profile in profiles:
+        found = {
+            "max_model_len": profile.context,
+            "max_num_seqs": profile.sequences,
+            "max_pixels": profile.pixels,
+            "max_tiles": profile.tiles,
+            "storage": profile.storage,
+            "tensor_parallel": profile.gpus,
+        }
+        assert {key: found[key] for key in pins} == pins
