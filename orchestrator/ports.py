@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
     from orchestrator.evidence import Answer, Holder, Listing, Measurement, Use, Verification, Verifications
     from orchestrator.fleet.file import FleetFile
     from orchestrator.inventory import Gpu, Host
+    from orchestrator.lockfile import Lock
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
     from orchestrator.secretfile import Secret, StoredFile
@@ -247,6 +248,20 @@ class Pulse(Protocol):
         """Those of these base URLs where ``GET /health`` answers 200 within ``patience`` seconds."""
 
 
+class Origins(Protocol):
+    """Where weights and images come from, and what is newest there.
+
+    EnvironmentProblem where a token or a login is missing or not enough, RequestError for what isn't there,
+    OrchestratorError for anything else, such as no network.
+    """
+
+    def commit(self, repository: str, endpoint: str, token: str) -> str:
+        """The newest commit of a repository, on that hub; "" for the usual one. ``token``: "" for none."""
+
+    def digest(self, image: str) -> str:
+        """What the image's registry has by that name, ``sha256:...``. Docker asks, with the user's logins."""
+
+
 class Clock(Protocol):
     """Time."""
 
@@ -277,6 +292,9 @@ class Workspace(Protocol):
 
     def has(self, file: str) -> bool | None:
         """Whether a document is there; None where this user can't look."""
+
+    def text(self, file: str) -> str | None:
+        """A document's text; None where there is none that this user can read."""
 
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         """Files that were being written when their writer died; removed if asked."""
@@ -336,8 +354,17 @@ class Library(Protocol):
     def registry(self, folders: Sequence[Path]) -> Registry:
         """Built-in entries and the user's, in this order."""
 
+    def lock(self, path: Path) -> Lock:
+        """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
+
+    def reports(self) -> dict[str, str]:
+        """Templates of reports, and translations for them, by file name."""
 
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
@@ -400,6 +427,10 @@ class World(Protocol):
     @property
     def pulse(self) -> Pulse:
         """Whether engines are alive."""
+
+    @property
+    def origins(self) -> Origins:
+        """The hub and the registries of images."""
 
     @property
     def clock(self) -> Clock:

@@ -6,6 +6,7 @@ noted in ``World.log``, in order, so that a test can say "nothing was started".
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
+from orchestrator.drift.document import facts
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Answer, Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
 from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
+from orchestrator.lockfile import Lock
 from orchestrator.observation import (
     ASLEEP,
     LABEL,
@@ -33,6 +36,7 @@ from orchestrator.observation import (
     PortHolder,
     Previous,
     Remains,
+    Setup,
     Volume,
 )
 from orchestrator.observation import Image as LocalImage
@@ -42,7 +46,7 @@ from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import API_KEY, Secret, StoredFile
 from tests.builders import READY
-from tests.templates import TEXTS
+from tests.templates import REPORTS, TEXTS
 
 PROBE_IMAGE = b"\x89PNG a known image"
 
@@ -358,7 +362,14 @@ class FakeCompose:
             published=True,
             key_file=self.workspace.secret_file(labels["project"], API_KEY) if _has_key(found) else "",
             applied=str(self.workspace.folder(labels["project"]) / FLEET_FILE),
+            setup=self._setup(labels["project"], service),
         )
+
+    def _setup(self, project: str, service: str) -> Setup:
+        """Docker does exactly what the file says."""
+        text = self.workspace.files[project][f"{service}.yaml"].decode()
+        told = facts(text, service, str(self.workspace.folder(project)))
+        return Setup(tuple(sorted((what, value or "") for what, value in told.items())))
 
 
 def _has_key(service: Any) -> bool:
@@ -483,6 +494,28 @@ class FakeModels:
 
 
 @dataclass
+class FakeOrigins:
+    """Origins. A commit or digest is made of the name and the ``moment``; ``fails``: what asking for a name raises."""
+
+    moment: str = ""
+    fails: dict[str, OrchestratorError] = field(default_factory=dict)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    """Name, endpoint and token of each question, sorted: they are asked at the same time."""
+
+    def commit(self, repository: str, endpoint: str, token: str) -> str:
+        return self._answer(repository, endpoint, token)[:40]
+
+    def digest(self, image: str) -> str:
+        return f"sha256:{self._answer(image)}"
+
+    def _answer(self, name: str, endpoint: str = "", token: str = "") -> str:
+        self.asked = sorted([*self.asked, (name, endpoint, token)])
+        if name in self.fails:
+            raise self.fails[name]
+        return hashlib.sha256(f"{name} {self.moment}".encode()).hexdigest()
+
+
+@dataclass
 class FakePulse:
     """Pulse: engines are alive where Docker says so, but for those of the models in ``early`` and ``dead``."""
 
@@ -541,6 +574,11 @@ class FakeWorkspace:
     def has(self, file: str) -> bool | None:
         folder, _, name = file.removeprefix("/state/").rpartition("/")
         return None if self.hidden else name in self.files.get(folder, {})
+
+    def text(self, file: str) -> str | None:
+        folder, _, name = file.removeprefix("/state/").rpartition("/")
+        data = self.files.get(folder, {}).get(name)
+        return None if self.hidden or data is None else data.decode()
 
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         found = tuple(sorted(self.written))
@@ -629,12 +667,22 @@ class FakeLibrary:
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     hosts: dict[Path, Host] = field(default_factory=dict)
     saved: dict[Path, dict[str, bytes]] = field(default_factory=dict)
+    locks: dict[Path, Lock] = field(default_factory=dict)
 
     def registry(self, folders: Sequence[Path]) -> Registry:
         return Registry(MappingProxyType(dict(sorted(self.models.items()))))
 
+    def lock(self, path: Path) -> Lock:
+        return self.locks.get(path, Lock())
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        return tuple(sorted(self.models))
+
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
+
+    def reports(self) -> dict[str, str]:
+        return dict(REPORTS)
 
     def beside(self, folder: str) -> dict[str, bytes]:
         return {"__main__.py": b"# the gate\n"} if folder == GATE_FOLDER else {"model.safetensors": b"\xff"}
@@ -686,6 +734,7 @@ class FakeWorld:
         self.gpus = FakeGpus(tuple(gpus))
         self.models = FakeModels(self.docker, self.log)
         self.pulse = FakePulse(self.docker)
+        self.origins = FakeOrigins()
         self.clock = FakeClock()
         self.library: Library = library or FakeLibrary({model.name: model for model in models})
 

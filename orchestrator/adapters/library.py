@@ -7,17 +7,18 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.adapters import package
-from orchestrator.adapters.registry_files import load_registry
+from orchestrator.adapters.registry_files import entry_names, load_registry
 from orchestrator.adapters.workspace import write_atomically
-from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, GATE_FOLDER, TEMPLATES
+from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, EXAMPLE_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
 from orchestrator.fleet.file import FleetFile, parse_fleet
 from orchestrator.inventory import Host
 from orchestrator.inventory_file import parse_inventory
+from orchestrator.lockfile import Lock, parse_lock
 from orchestrator.registry.loader import Registry
 
 #: what ``render`` writes; whatever else lies beside it (secrets, pictures) is not looked at
-_RENDERED = (ENV_FILE, "*.yaml", f"{GATE_FOLDER}/*.py", f"{BUILTIN_FOLDER}/*/*")
+_RENDERED = (ENV_FILE, EXAMPLE_FILE, "*.yaml", f"{GATE_FOLDER}/*.py", f"{BUILTIN_FOLDER}/*/*")
 
 
 class Files:
@@ -27,9 +28,21 @@ class Files:
         """Built-in entries and the user's, in this order."""
         return _registry(tuple(folders))
 
+    def lock(self, path: Path) -> Lock:
+        """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
+        return parse_lock(str(path), _text(path)) if path.exists() else Lock(file=str(path))
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+        return entry_names(folders)
+
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
         return {name: (package.templates() / name).read_text(encoding="utf-8") for name in TEMPLATES}
+
+    def reports(self) -> dict[str, str]:
+        """Templates of reports, and translations for them, by file name."""
+        return {path.name: path.read_text(encoding="utf-8") for path in (package.templates() / "reports").iterdir()}
 
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""

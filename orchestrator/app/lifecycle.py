@@ -24,7 +24,7 @@ def change(
     """Stop, start or restart the models named, without names only where ``everything`` of the project is meant."""
     if not everything:
         refuse_nameless(names, kind)
-    with world.workspace.lock(f"orchestrator {kind} {' '.join(names)}", LOCK_PATIENCE):
+    with world.workspace.lock(" ".join([f"orchestrator {kind}", *names]), LOCK_PATIENCE):
         chosen = containers(world, project, names)
         plan = Plan(project, "", tuple(Step(kind, c.service, "asked for", c.id) for c in chosen))
         with interruptible(world, kind, project, chosen):

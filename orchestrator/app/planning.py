@@ -7,22 +7,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from orchestrator.app.drifting import from_wanted
 from orchestrator.app.measuring import measured_like
 from orchestrator.app.status import serving
 from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
+    EXAMPLE_FILE,
+    EXAMPLE_TEMPLATE,
     FLEET_FILE,
     FLEET_TEMPLATE,
     VOLUMES,
     ComposeDocument,
     document,
+    example,
     fleet,
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
 from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
+from orchestrator.lockfile import Lock, pinned
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.images import all_images, in_question
 from orchestrator.plan.keeping import without
@@ -69,10 +74,15 @@ def versions(world: World) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where models are looked up: folders of entries, and the fleet file where there is one."""
+    """Where models are looked up: folders of entries, and where they are there, the fleet file and the lock.
+
+    ``given``: entries that were looked up already, in place of all these.
+    """
 
     registries: tuple[Path, ...] = ()
     fleet: FleetFile | None = None
+    lock: Path | None = None
+    given: tuple[ModelSpec, ...] = ()
 
 
 #: the built-in entries alone
@@ -81,7 +91,7 @@ BUILT_IN = Source()
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The request with what the fleet adds to it, its entries with what the fleet pins, and all that are known."""
+    """The request with what the fleet adds to it, its entries with what fleet and lock pin, and all that are known."""
 
     request: Request
     specs: tuple[ModelSpec, ...]
@@ -92,21 +102,27 @@ def choose(world: World, request: Request, source: Source, *, everything: bool =
     """What is asked for: of the fleet, without names all of it; of the registry, where there is no fleet."""
     if everything and request.models:
         raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
+    if source.fleet is None and not request.models and not everything:
+        raise RequestError(
+            "no model named, and there is no fleet file",
+            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
+        )
     registry = world.library.registry(source.registries)
     catalogue = tuple(registry.models.values())
+    if source.given:
+        return Chosen(request, source.given, catalogue)
+    lock = world.library.lock(source.lock) if source.lock else Lock()
     if source.fleet is None:
-        return Chosen(request, select(registry, request.models, everything=everything), catalogue)
+        specs = select(registry, request.models, everything=everything)
+        return Chosen(request, pinned(specs, lock), catalogue)
     specs = source.fleet.specs(registry, request.models)
-    return Chosen(source.fleet.request(request), specs, catalogue)
+    return Chosen(source.fleet.request(request), pinned(specs, lock), catalogue)
 
 
 def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
     """The entries asked for; RequestError names every unknown one."""
     if not everything and not names:
-        raise RequestError(
-            "no model named, and there is no orchestrator.yaml here",
-            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
-        )
+        raise RequestError("no model named", hint="name one or more; 'orchestrator models list' shows them")
     return tuple(registry.models.values()) if everything else registry.select(names)
 
 
@@ -119,7 +135,8 @@ def decide(
     placements = place(specs, request, host, observation, known)
     documents = documents_of(placements.fleet, specs, host, world)
     sources = {image: world.builder.source(image) for image in {d.image for d in documents}}
-    keys = {c.service: c.key_file for c in observation.project(request.project)}
+    ours = observation.project(request.project)
+    keys = {c.service: c.key_file for c in ours}
     wanted = [
         d.desired(
             sources[d.image],
@@ -127,13 +144,16 @@ def decide(
         )
         for d in documents
     ]
-    todo = steps(wanted, observation, world.workspace.unfinished(), _leaving(request, wanted, observation))
-    warnings = tuple(w for p in placements.fleet for w in p.warnings)
+    leaving = _leaving(request, wanted, observation)
+    drifts, edited = from_wanted(world, {d.placement.service: d.text for d in documents}, ours)
+    todo = steps(wanted, observation, world.workspace.unfinished(), leaving, drifts)
+    warnings = (*(w for p in placements.fleet for w in p.warnings), *edited)
     plan = Plan(request.project, host.name, todo, warnings)
-    staying = without(observation, _leaving(request, wanted, observation))
+    staying = without(observation, leaving)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, staying))
     by_service = MappingProxyType({d.placement.service: d for d in documents})
-    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation))
+    strange = frozenset(c.id for c in ours if not c.applied)
+    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation), strange)
     return Decided(plan, placements, specs, documents, work, observation)
 
 
@@ -164,12 +184,17 @@ def held_by_others(world: World, gpus: Sequence[Gpu], ours: Sequence[Container])
 
 
 def rendered(
-    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
+    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, command_line: str = ""
 ) -> tuple[Placements, dict[str, bytes]]:
-    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
+    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at.
+
+    ``command_line``: what writes them again, for their headers.
+    """
     placements = place(specs, request, host.idle, Observation())
-    documents = documents_of(placements.items, specs, host, world)
-    return placements, files_of(placements, documents, world, host, ())
+    documents = documents_of(placements.items, specs, host, world, command_line)
+    files = files_of(placements, documents, world, host, (), command_line)
+    needs = example(documents, world.library.templates()[EXAMPLE_TEMPLATE], command_line)
+    return placements, files | ({EXAMPLE_FILE: needs.encode()} if needs else {})
 
 
 def files_of(
@@ -178,12 +203,13 @@ def files_of(
     world: World,
     host: Host,
     others: Sequence[str],
+    command_line: str = "",
 ) -> dict[str, bytes]:
     """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
     project = documents[0].placement.project if documents else ""
     template = world.library.templates()[FLEET_TEMPLATE]
     texts = {d.filename: d.text for d in documents}
-    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
+    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others, command_line)
     texts[ENV_FILE] = ENV_TEXT
     files = {name: text.encode() for name, text in texts.items()}
     for folder in sorted({folder for d in documents for folder in d.beside}):
@@ -192,12 +218,15 @@ def files_of(
 
 
 def documents_of(
-    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World
+    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World, command_line: str = ""
 ) -> tuple[ComposeDocument, ...]:
     """The documents of placements, in their order."""
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
-    return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements)
+    return tuple(
+        document(by_name[p.model], p, docker=host.docker, templates=templates, command_line=command_line)
+        for p in placements
+    )
 
 
 def _applied(world: World, project: str, documents: Sequence[ComposeDocument], observation: Observation) -> list[str]:

@@ -102,7 +102,7 @@ def up(world: World, request: Request, options: Options, screen: Screen) -> tupl
         screen.plan(plan(world, request, options))
         return ()
     versions(world)  # before the lock, so that a machine without Docker is left untouched
-    with world.workspace.lock(f"orchestrator up {' '.join(request.models)}", LOCK_PATIENCE):
+    with world.workspace.lock(" ".join(["orchestrator up", *request.models]), LOCK_PATIENCE):
         decided = plan(world, request, options)
         screen.plan(decided)
         _check(world, decided)

@@ -23,7 +23,7 @@ from orchestrator.observation import Container
 from orchestrator.plan.images import images_of
 from orchestrator.plan.options import refuse_unpinned
 from orchestrator.plan.proof import person
-from orchestrator.plan.request import Mode, Request, check_project
+from orchestrator.plan.request import DEFAULT_PROJECT, Mode, Request, check_project
 from orchestrator.plan.verifying import CPU, Candidate, figures, holds, in_order, proved, replaces
 from orchestrator.ports import Clock, Event, World
 
@@ -49,9 +49,8 @@ class Wanted:
         return f"{self.project}-verify"
 
     def request(self, pair: Candidate, project: str) -> Request:
-        """For one pair, in a project."""
-        names = (pair.spec.name,)
-        return Request(names, project, pair.engine, allow_unpinned=self.allow_unpinned, move_ports=True)
+        """For one pair, in a project. That code of an unknown revision may run was asked before."""
+        return Request((pair.spec.name,), project, pair.engine, allow_unpinned=True, move_ports=True)
 
 
 @dataclass(slots=True)
@@ -74,10 +73,11 @@ class _Ear:
 def verify(world: World, wanted: Wanted, tell: Callable[[Event], None]) -> tuple[Verification, ...]:
     """Verify pair after pair; returns what was found of each, and what was recorded before where ``resume`` left it."""
     check_project(wanted.own)
-    request = Request(wanted.names, wanted.project, wanted.mode)
-    pairs = in_order(choose(world, request, wanted.source, everything=wanted.everything).specs, wanted.mode)
-    if not wanted.allow_unpinned:
-        refuse_unpinned([pair.spec for pair in pairs if pair.known.possible])
+    request = Request(wanted.names, wanted.project, wanted.mode, allow_unpinned=wanted.allow_unpinned)
+    chosen = choose(world, request, wanted.source, everything=wanted.everything)
+    pairs = in_order(chosen.specs, wanted.mode)
+    tried = {pair.spec.name: pair.spec for pair in pairs if pair.known.possible}
+    refuse_unpinned([spec for name, spec in tried.items() if not chosen.request.of(name).allow_unpinned])
     versions(world)
     found: list[Verification] = []
     with world.workspace.lock(f"orchestrator verify {' '.join(wanted.names) or '--all'}", 0, _LOCK):
@@ -93,10 +93,19 @@ def verify(world: World, wanted: Wanted, tell: Callable[[Event], None]) -> tuple
 
 
 def _interrupted(wanted: Wanted, done: int, of: int) -> Interrupted:
-    words = " ".join((*wanted.names, *(["--all"] if wanted.everything else [])))
+    words = (
+        "orchestrator",
+        *(("--project", wanted.project) if wanted.project != DEFAULT_PROJECT else ()),
+        "verify",
+        *wanted.names,
+        *(("--all",) if wanted.everything else ()),
+        *(("--mode", wanted.mode) if wanted.mode != "auto" else ()),
+        *(("--allow-unpinned",) if wanted.allow_unpinned else ()),
+        "--resume",
+    )
     return Interrupted(
         f"interrupted; {done} of {of} pairs are verified, and what was begun is taken down",
-        hint=f"'orchestrator verify {words} --resume' goes on",
+        hint=f"'{' '.join(words)}' goes on",
     )
 
 
@@ -159,7 +168,9 @@ def _standing(world: World, wanted: Wanted, pair: Candidate) -> Container | None
 def _brought_up(
     world: World, wanted: Wanted, pair: Candidate, blank: Verification, tell: Callable[[Event], None]
 ) -> Verification:
-    request, options, ear = wanted.request(pair, wanted.own), Options(wanted.source), _Ear(tell, world.clock)
+    request, ear = wanted.request(pair, wanted.own), _Ear(tell, world.clock)
+    # a fleet's settings hold for the test as well; its ports, GPUs and keys are those of the container that serves
+    options = Options(Source(wanted.source.registries, given=(pair.spec,)))
     fetch(world, request, plan(world, request, options), tell)  # so that the time to ready is that of the engine
     failed = up(world, request, options, Screen(lambda _: None, ear.hear, lambda _: False))
     container = next((c for c in world.docker.observe().project(wanted.own) if c.service == pair.service), None)

@@ -13,9 +13,13 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.context import Context
+from orchestrator.cli.terminal import colours
+from orchestrator.cli.verb import Verbs
 from orchestrator.errors import Interrupted, OrchestratorError, RequestError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from orchestrator.ports import World
 
 #: verb to its one line of help; kept here so that --help imports no verb
@@ -26,6 +30,7 @@ _VERBS = {
     "init": "Write a first fleet file for this host.",
     "plan": "Show what 'up' would do, with causes.",
     "render": "Write docker-compose files for a host.",
+    "lock": "Pin weights by commit and images by digest, in a file.",
     "pull": "Fetch models' images and weights ahead of time.",
     "up": "Start models and follow them until they have answered.",
     "status": "Show what runs.",
@@ -39,11 +44,14 @@ _VERBS = {
     "down": "Remove models' containers; weights stay.",
     "doctor": "Check this machine, and say what to do.",
     "verify": "Ask models on each engine what is known, and record the evidence.",
+    "report": "Write the compatibility report, in English or Russian.",
     "image": "List and build our images.",
+    "export": "Print connection settings for clients.",
+    "completion": "Print the script for completion in a shell.",
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(Verbs):
     """A group whose commands are modules, imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -59,6 +67,14 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_VERBS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Of verbs what is written here, so that none is imported for it; all else by click."""
+        from click.shell_completion import CompletionItem
+
+        if not incomplete.startswith("-"):
+            return [CompletionItem(verb, help=line) for verb, line in _VERBS.items() if verb.startswith(incomplete)]
+        return super().shell_complete(ctx, incomplete)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -95,6 +111,7 @@ def cli(
     verbose: bool,
 ) -> None:
     """Run vision-language and OCR models in containers on your own GPUs."""
+    ctx.color = colours(sys.stdout)
     ctx.obj = Context.of(ctx.obj, verbose, project, registry).with_fleet(fleet, aside=no_fleet)
 
 

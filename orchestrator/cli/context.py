@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator.cli import completing
 from orchestrator.plan.request import DEFAULT_PROJECT, check_project
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: the fleet file that is found by itself
 FLEET = "orchestrator.yaml"
+#: the lock, beside the fleet file
+LOCK = "orchestrator.lock.yaml"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -76,12 +79,22 @@ class Context:
         """Where models are looked up."""
         from orchestrator.app.planning import Source
 
-        return Source(self.registries, self.fleet)
+        return Source(self.registries, self.fleet, self.lock)
+
+    @property
+    def lock(self) -> Path:
+        """The lock file, whether or not it is there."""
+        return (self.fleet_path or Path(FLEET)).with_name(LOCK)
 
 
 def names(command: _Command) -> _Command:
     """Names of models, as many as one likes; for many verbs none is all of the fleet."""
-    return click.argument("names", nargs=-1, metavar="[NAME]...")(command)
+    return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.models)(command)
+
+
+def present_names(command: _Command) -> _Command:
+    """Names of models or services that have a container, as many as one likes."""
+    return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.present)(command)
 
 
 def mode(command: _Command) -> _Command:
@@ -150,12 +163,17 @@ def as_json(command: _Command) -> _Command:
 
 def print_json(value: object) -> None:
     """JSON on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=_plain()))
 
 
 def print_line(value: object) -> None:
     """One line of JSON on stdout, there at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(json.dumps(value, ensure_ascii=_plain()), flush=True)
+
+
+def _plain() -> bool:
+    """Whether stdout's encoding may lack letters."""
+    return not sys.stdout.encoding.lower().startswith("utf")
 
 
 def confirmed(question: str, yes: bool) -> bool:

@@ -11,10 +11,17 @@ import click
 
 from orchestrator.app.initialise import First, initialise
 from orchestrator.cli.context import FLEET, Context
+from orchestrator.cli.verb import Verb
 from orchestrator.plan.request import DEFAULT_PROJECT
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "A fleet for this host, in this folder": "orchestrator init",
+        "In another place, with entries of your own": "orchestrator --registry models --fleet gpu01.yaml init",
+    },
+)
 @click.pass_obj
 def command(context: Context) -> None:
     """Write a first fleet file with the models that fit on this host together, and the host's inventory.

@@ -19,13 +19,22 @@ from orchestrator.cli.context import (
     publishing,
     unpinned,
 )
+from orchestrator.cli.terminal import look
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import FitError
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
 from orchestrator.report.plan import plan_json, plan_text
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "What 'up' would do": "orchestrator plan qwen2-vl-2b got-ocr2",
+        "What a claim is made of": "orchestrator plan qwen2-vl-2b --mode vllm --explain",
+        "What another host could serve": "orchestrator plan --all --allow-unpinned --inventory gpu01.yaml",
+    },
+)
 @names
 @click.option("--all", "everything", is_flag=True, help="Every model of the registry.")
 @mode
@@ -75,5 +84,5 @@ def command(
     if as_json:
         print_json(plan_json(decided.plan, decided.placements))
     else:
-        click.echo(plan_text(decided.plan, decided.placements, explain=explain), nl=False)
+        click.echo(plan_text(decided.plan, decided.placements, look(), explain=explain), nl=False)
     return FitError.exit_code if decided.placements.left_out else 0

@@ -7,11 +7,17 @@ import click
 from orchestrator.app.pulling import pull
 from orchestrator.cli.context import Context, mode, names, unpinned
 from orchestrator.cli.progress import JsonLines, Progress
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import Interrupted
 from orchestrator.plan.request import Mode, Request
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "Fetch tonight what starts tomorrow": "orchestrator pull qwen2-vl-2b got-ocr2",
+    },
+)
 @names
 @mode
 @unpinned

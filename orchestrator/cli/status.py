@@ -2,54 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.app.drifting import drifted
 from orchestrator.app.status import alive, containers
-from orchestrator.cli.context import Context, as_json, names, print_json
+from orchestrator.cli.context import Context, as_json, present_names, print_json, print_line
+from orchestrator.cli.terminal import Board, look
+from orchestrator.cli.verb import Verb
 from orchestrator.diagnosing import diagnosed
-from orchestrator.errors import OrchestratorError
+from orchestrator.diagnosis import Diagnosis
+from orchestrator.errors import Interrupted, OrchestratorError
 from orchestrator.observation import Container
-from orchestrator.report.status import status_json, status_table
+from orchestrator.report.status import drift_notes, landmarks, status_json, status_table
+
+if TYPE_CHECKING:
+    from orchestrator.drift.values import Drifted
 
 _EVERY = 2.0
 
 
-@click.command()
-@names
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look: containers, and by their ids what was found out about them."""
+
+    containers: tuple[Container, ...]
+    probes: Mapping[str, str]
+    uses: Mapping[str, int]
+    why: Mapping[str, Diagnosis]
+    drifts: Mapping[str, Drifted]
+
+    def json(self) -> dict[str, object]:
+        return status_json(self.containers, self.probes, self.uses, self.why, self.drifts)
+
+    def landmarks(self) -> object:
+        return landmarks(self.containers, self.probes, self.uses, self.why), self.drifts
+
+    def failed(self) -> bool:
+        dead = any(c.failed or c.phase == "unresponsive" for c in self.containers)
+        return dead or any(probe.startswith("failed") for probe in self.probes.values())
+
+
+@click.command(
+    cls=Verb,
+    examples={
+        "What runs": "orchestrator status",
+        "Go on looking, until Ctrl-C": "orchestrator status --watch",
+        "Ask every model something, for a monitor": "orchestrator status --probe --json",
+    },
+)
+@present_names
 @as_json
-@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Look every two seconds, until Ctrl-C; in a pipe only changes are shown.")
 @click.option("--probe", "ask", is_flag=True, help="Ask every ready model a real question.")
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool, ask: bool) -> int:
     """Show what runs, or only the models named. Exit code 1 if one of them is dead."""
-    dead = _look(context, names, as_json, watch, ask)
-    told = ""
-    while watch:
-        context.world.clock.sleep(_EVERY)
-        try:
-            _look(context, names, as_json, watch, ask)
-            told = ""
-        except OrchestratorError as error:  # Docker is away, or what was named is gone: it may come back
-            if error.what != told:
+    if watch:
+        _watch(context, names, as_json, ask)
+    seen = _look(context, names, ask)
+    if as_json:
+        print_json(seen.json())
+    else:
+        click.echo(_text(context, seen, everything=not names), nl=False)
+    return int(seen.failed())
+
+
+def _watch(context: Context, names: tuple[str, ...], as_json: bool, ask: bool) -> None:
+    """Until Ctrl-C, which is how it is meant to end. What can't be seen now, but could be before, may come back."""
+    board = Board()
+    told: object = None
+    try:
+        while True:
+            try:
+                seen = _look(context, names, ask)
+            except OrchestratorError as error:
+                if told is None:
+                    raise
+                if not as_json:
+                    board.show(_away(error), error.what)
+                elif error.what != told:
+                    click.echo(_away(error), nl=False, err=True)
                 told = error.what
-                click.clear()
-                click.echo(f"error: {told}\nhint:  {error.hint}; the watch goes on until Ctrl-C", err=True)
-    return dead
+            else:
+                if not as_json:
+                    board.show(_text(context, seen, everything=not names), seen.landmarks())
+                elif seen.landmarks() != told:
+                    print_line(seen.json())
+                told = seen.landmarks()
+            context.world.clock.sleep(_EVERY)
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(Interrupted.exit_code) from None
 
 
-def _look(context: Context, names: tuple[str, ...], as_json: bool, watch: bool, ask: bool) -> int:
-    """Look and show; returns the exit code."""
+def _away(error: OrchestratorError) -> str:
+    return f"error: {error.what}\nhint:  {error.hint}; the watch goes on until Ctrl-C\n"
+
+
+def _look(context: Context, names: tuple[str, ...], ask: bool) -> _Seen:
     found = alive(context.world, containers(context.world, context.project, names))
     probes = _probes(context, found) if ask else {}
-    if watch:
-        click.clear()
-    _show(context, found, probes, _uses(context, found), as_json, not names)
-    return int(
-        any(c.failed or c.phase == "unresponsive" for c in found)
-        or any(p.startswith("failed") for p in probes.values())
-    )
+    uses, why = _uses(context, found), diagnosed(context.world, found)
+    return _Seen(found, probes, uses, why, drifted(context.world, found))
 
 
 def _probes(context: Context, found: Sequence[Container]) -> dict[str, str]:
@@ -68,6 +125,14 @@ def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
     return used(context.world, found)
 
 
+def _text(context: Context, seen: _Seen, *, everything: bool) -> str:
+    now = context.world.clock.now()
+    table = status_table(seen.containers, now, seen.probes, seen.uses, seen.why, look())
+    fleet = _notes(context, seen.containers) if everything else ()
+    notes = [*drift_notes(seen.containers, seen.drifts), *fleet, *_kept(context)]
+    return (table or f"nothing runs in project {context.project}\n") + "".join(f"note: {note}\n" for note in notes)
+
+
 def _notes(context: Context, found: Sequence[Container]) -> Iterator[str]:
     """How what runs differs from the fleet."""
     listed = context.fleet.fleet.models if context.fleet else {}
@@ -77,26 +142,8 @@ def _notes(context: Context, found: Sequence[Container]) -> Iterator[str]:
     yield from (f"{name} is not in the fleet; the next 'orchestrator up' would remove it" for name in strangers)
 
 
-def _show(
-    context: Context,
-    found: Sequence[Container],
-    probes: dict[str, str],
-    uses: dict[str, int],
-    as_json: bool,
-    everything: bool,
-) -> None:
-    why = diagnosed(context.world, found)
-    if as_json:
-        print_json(status_json(found, probes, uses, why))
-    elif found:
-        click.echo(status_table(found, context.world.clock.now(), probes, uses, why), nl=False)
-    else:
-        click.echo(f"nothing runs in project {context.project}")
-    if not as_json:
-        for note in _notes(context, found) if everything else ():
-            click.echo(f"note: {note}")
-        for kept in context.world.workspace.kept(context.project):
-            click.echo(
-                f"note: {kept.service}: {kept.image} served before; "
-                f"'orchestrator up {kept.model}' brings it back if this one fails"
-            )
+def _kept(context: Context) -> Iterator[str]:
+    """What a failure would bring back."""
+    for kept in context.world.workspace.kept(context.project):
+        back = f"'orchestrator up {kept.model}' brings it back if this one fails"
+        yield f"{kept.service}: {kept.image} served before; {back}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.app.drifting import drifted
 from orchestrator.app.planning import Decided
 from orchestrator.app.returning import Outcome
 from orchestrator.app.status import alive, containers
@@ -24,6 +25,8 @@ from orchestrator.cli.context import (
     unpinned,
 )
 from orchestrator.cli.progress import JsonLines, Progress
+from orchestrator.cli.terminal import look
+from orchestrator.cli.verb import Verb
 from orchestrator.diagnosing import diagnosed
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.packing import Strategy
@@ -33,7 +36,15 @@ from orchestrator.report.plan import plan_json, plan_text
 from orchestrator.report.status import status_json, status_table
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "Start two models, and wait until both have answered": "orchestrator up qwen2-vl-2b got-ocr2",
+        "On vLLM, on the second GPU": "orchestrator up qwen2-vl-2b --mode vllm --gpu 1",
+        "For the whole network, with an API key": "orchestrator up qwen2-vl-2b --address 0.0.0.0",
+        "Only show what it would do": "orchestrator up qwen2-vl-2b --dry-run",
+    },
+)
 @names
 @mode
 @gpu
@@ -94,7 +105,7 @@ def command(
         if as_json:
             print_line({"schema": 1, "event": "plan", "plan": plan_json(decided.plan, decided.placements)})
         else:
-            click.echo(plan_text(decided.plan, decided.placements), nl=False)
+            click.echo(plan_text(decided.plan, decided.placements, look()), nl=False)
 
     with Progress(context.verbose) as progress:
         tell = JsonLines().event if as_json else progress.event
@@ -106,9 +117,10 @@ def command(
     why = diagnosed(context.world, found)
     if as_json:
         late = [outcome.service for outcome in failed]
-        print_line({"schema": 1, "event": "end", "models": status_json(found, {}, {}, why)["models"], "failed": late})
+        models = status_json(found, {}, {}, why, drifted(context.world, found))["models"]
+        print_line({"schema": 1, "event": "end", "models": models, "failed": late})
     else:
-        click.echo(status_table(found, context.world.clock.now(), {}, {}, why), nl=False)
+        click.echo(status_table(found, context.world.clock.now(), {}, {}, why, look()), nl=False)
     if failed:
         raise _not_ready(failed, asked[0])
 

@@ -7,11 +7,19 @@ import click
 from orchestrator.app.verifying import Wanted, verify
 from orchestrator.cli.context import Context, mode, names, print_line, unpinned
 from orchestrator.cli.progress import JsonLines, Progress
+from orchestrator.cli.verb import Verb
 from orchestrator.plan.request import Mode
 from orchestrator.report.verifying import verified_json, verified_text
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "All of it, in the order of the test plan": "orchestrator verify --all",
+        "Go on after a change, leaving out what is known": "orchestrator verify --all --resume",
+        "One model on one engine": "orchestrator verify qwen2-vl-2b --mode vllm",
+    },
+)
 @names
 @click.option("--all", "everything", is_flag=True, help="Every model, in the order of the report's test plan.")
 @mode

@@ -19,6 +19,9 @@ from orchestrator.registry.messages import problems
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.registry.tree import Tree, read
 
+#: for whoever has such a file in the folder by chance
+_ASIDE = "'orchestrator --no-fleet ...' leaves the fleet file aside"
+
 
 @dataclass(frozen=True, slots=True)
 class FleetFile:
@@ -58,7 +61,10 @@ class FleetFile:
         return tuple(dict.fromkeys(names)) or tuple(self.fleet.models)
 
     def request(self, request: Request) -> Request:
-        """The request with what the file says of each of its models. What the request says itself comes first."""
+        """The request with what the file says of each of its models. What the request says itself comes first.
+
+        In another project than the fleet's the file's ports give way, because the fleet itself may hold them.
+        """
         names = self.chosen(request.models)
         return replace(
             request,
@@ -66,7 +72,7 @@ class FleetFile:
             own=MappingProxyType({name: self._own(self._member(name)) for name in names}),
             declared=True,
             whole=not request.models,
-            move_ports=False,
+            move_ports=request.move_ports and request.project != self.fleet.project,
             partial=False,
             strategy=request.strategy or self.fleet.strategy,
         )
@@ -80,7 +86,7 @@ class FleetFile:
         found: list[Problem] = []
         specs = {name: self._spec(name, registry, found) for name in self.fleet.models}
         if found:
-            raise FileProblems(tuple(found))
+            raise FileProblems(tuple(found), hint=_ASIDE)
         return tuple(spec for name, spec in specs.items() if spec is not None and name in chosen)
 
     def _spec(self, name: str, registry: Registry, found: list[Problem]) -> ModelSpec | None:
@@ -125,15 +131,16 @@ def parse_fleet(path: Path, text: str) -> FleetFile:
     """The fleet that the text describes. FileProblems with every problem, if it is not one."""
     tree = read(str(path), text)
     if tree.broken:
-        raise FileProblems(tree.problems)
+        raise FileProblems(tree.problems, hint=_ASIDE)
     try:
         fleet = Fleet.model_validate_json(json.dumps(tree.data))
     except ValidationError as error:
-        raise FileProblems(tuple(dict.fromkeys((*tree.problems, *problems(error, tree, Fleet))))) from None
+        found = dict.fromkeys((*tree.problems, *problems(error, tree, Fleet)))
+        raise FileProblems(tuple(found), hint=_ASIDE) from None
     file = FleetFile(path, fleet, tree)
     wrong = (*tree.problems, *_ports(file))
     if wrong:
-        raise FileProblems(wrong)
+        raise FileProblems(wrong, hint=_ASIDE)
     return file
 
 

@@ -34,7 +34,11 @@ def pinned(entry: ModelSpec, mode: Mode, settings: Settings) -> tuple[ModelSpec 
     if not settings.model_fields_set:
         return entry, ()
     engines = [name for name in ENGINES if entry.engine(name) is not None and mode in {"auto", name}]
-    wrong = [*_misplaced(settings, mode), *_wrong_images(entry, settings, engines), *_wrong_storage(settings, engines)]
+    wrong = [
+        *_misplaced(settings, mode),
+        *_wrong_images(entry, settings, engines),
+        *_wrong_storage(entry, settings, engines),
+    ]
     # what is wrong by itself is left out, so that what is wrong with the rest is told as well
     left = Settings.model_construct(**{k: v for k, v in settings if v is not None and (k,) not in dict(wrong)})
     data = entry.model_dump(mode="json")
@@ -62,17 +66,20 @@ def _misplaced(settings: Settings, mode: Mode) -> Iterator[Place]:
             yield (key,), f"is for {owners[0]} only"
 
 
-def _wrong_storage(settings: Settings, engines: Sequence[EngineName]) -> Iterator[Place]:
-    for name in engines:
-        (storages,) = {get_args(part) for part in get_args(_KINDS[name].model_fields["storages"].annotation)[:1]}
-        if settings.storage is not None and settings.storage not in storages:
-            yield ("storage",), f"must be {' or '.join(map(repr, storages))} on {name}, got {settings.storage!r}"
+def _wrong_storage(entry: ModelSpec, settings: Settings, engines: Sequence[EngineName]) -> Iterator[Place]:
+    for name in engines if settings.storage else ():
+        known = get_args(get_args(_KINDS[name].model_fields["storages"].annotation)[0])
+        engine = entry.engine(name)
+        if engine is not None and engine.dtype == "float32":
+            yield ("storage",), "is not for a model whose dtype is float32: its weights are stored as they are"
+        elif settings.storage not in known:
+            yield ("storage",), f"must be {' or '.join(map(repr, known))} on {name}, got {settings.storage!r}"
 
 
 def _lengths(entry: ModelSpec, images: Images, lengths: Mapping[str, int]) -> Iterator[Place]:
     """The rule between parts of the entry, which pydantic skips once a part is wrong."""
-    for (_, engine, key), message in wrong_lengths(entry.architecture.context, images.tokens, lengths):
-        yield (key,), f"{message} (on {engine})"
+    for path, message in wrong_lengths(entry.architecture.context, images.tokens, lengths):
+        yield path[-1:], message
 
 
 def _wrong_images(entry: ModelSpec, settings: Settings, engines: Sequence[EngineName]) -> Iterator[Place]:
@@ -103,10 +110,10 @@ def _pin(engine: dict[str, Any], settings: Settings, images: Images) -> None:
 def _told(error: ValidationError, data: dict[str, Any], settings: Settings) -> Iterator[Place]:
     """What the entry's own rules say, at the setting it is about."""
     for problem in problems(error, read("", json.dumps(data))):
-        engine, _, rest = problem.path.removeprefix("engines.").partition(".")
+        _, _, rest = problem.path.removeprefix("engines.").partition(".")
         first, _, below = rest.removeprefix("smallest.").partition(".")
         key = _NAMES.get(first, first)
         if key not in settings.model_fields_set:
             yield (), f"{problem.path}: {problem.message}"
         else:
-            yield (key, below) if below and key != "storage" else (key,), f"{problem.message} (on {engine})"
+            yield (key, below) if below and key != "storage" else (key,), problem.message

@@ -184,7 +184,8 @@ def refuse_unpinned(specs: Sequence[ModelSpec]) -> None:
         raise RequestError(
             f"the repository's own code would run, and no revision of it is pinned: {', '.join(unpinned)}",
             where="source.revision is null in the registry",
-            hint="pin a revision that you have read, in an entry of your own, or take the newest with --allow-unpinned",
+            hint="'orchestrator lock' pins the newest; pin one that you have read in an entry of your own, or take "
+            "whatever is newest at each start with --allow-unpinned",
         )
 
 

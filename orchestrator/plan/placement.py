@@ -240,7 +240,7 @@ def _placement(
     address = request.address or (kept.address if kept else LOOPBACK)
     image = choose(images_of(engine, option.device), same.image if same else "", observation)
     said = image.remark or (traits.vllm_remark(image.reference) if option.engine == "vllm" else "")
-    port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
+    port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, own=own)
     sleep_mode = has_sleep_mode(spec.name, engine, option.device, address)
     return Placement(
         project=request.project,

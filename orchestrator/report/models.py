@@ -8,11 +8,15 @@ from orchestrator.compatibility import Pair
 from orchestrator.evidence import to_record
 from orchestrator.registry.spec import ENGINES, Engine, Fact, ModelSpec, Vllm
 from orchestrator.report.checking import heard_json, heard_text
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 from orchestrator.report.verifying import verified_words
 
+#: positions of PARAMETERS, TRANSFORMERS and VLLM, which a narrow place does without, in this order
+_DROP = (1, 3, 2)
 
-def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> str:
+
+def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair], look: Look = PLAIN) -> str:
     """One line per entry: what it is, and how each engine is known to work."""
     header = ("NAME", "PARAMETERS", "VLLM", "TRANSFORMERS", "SUMMARY")
     known = {(pair.spec.name, pair.engine): _known(pair) for pair in pairs}
@@ -20,7 +24,7 @@ def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> str:
         (s.name, _count(s.parameters.total), *(known.get((s.name, engine), "-") for engine in ENGINES), s.summary)
         for s in specs
     ]
-    return table(rows, header)
+    return table(rows, header, look, drop=_DROP, prose=True)
 
 
 def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[str, object]]:
@@ -57,7 +61,7 @@ def _level(pair: Pair) -> str:
     return pair.level + (" by stand-in" if known.stand_in and pair.level == known.level else "")
 
 
-def model_text(spec: ModelSpec, pairs: Sequence[Pair]) -> str:
+def model_text(spec: ModelSpec, pairs: Sequence[Pair], look: Look = PLAIN) -> str:
     """Everything known of one entry."""
     shape = spec.architecture
     rows = [
@@ -78,7 +82,9 @@ def model_text(spec: ModelSpec, pairs: Sequence[Pair]) -> str:
         ("images", f"{spec.images.max_per_prompt} per prompt, at most {spec.images.tokens:,} tokens each"),
         ("stop", ", ".join(map(repr, spec.prompt.stop))),
     ]
-    text = f"{spec.name}: {spec.title}. {spec.summary}\n" + table([row for row in rows if row[1]])
+    text = f"{spec.name}: {spec.title}. {spec.summary}\n" + table(
+        [row for row in rows if row[1]], look=look, prose=True
+    )
     text += "".join(_engine(pair) for pair in pairs if pair.spec.name == spec.name)
     return text + "".join(_facts("known", spec.known))
 

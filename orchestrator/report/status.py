@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import Diagnosis
 from orchestrator.observation import Container
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 
+if TYPE_CHECKING:
+    from orchestrator.drift.values import Drift, Drifted
+
 _HEADER = ("MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "USE", "ADDRESS", "UP", "REMARK")
+#: positions of STATE, and of the columns that a narrow place does without, in this order
+_STATE, _DROP = 2, (8, 3, 1, 6, 5, 4)
 _GIB = 1 << 30
 _GPU_WIDTH = 12
 
@@ -19,12 +27,14 @@ def status_table(
     probes: Mapping[str, str],
     uses: Mapping[str, int],
     why: Mapping[str, Diagnosis],
+    look: Look = PLAIN,
 ) -> str:
     """One line per container.
 
     By container id: ``probes`` answers to a real question, ``uses`` bytes of GPU memory, ``why`` it failed.
     """
-    return table([_row(c, now, probes.get(c.id, ""), uses.get(c.id), why.get(c.id)) for c in containers], _HEADER)
+    rows = [_row(c, now, probes.get(c.id, ""), uses.get(c.id), why.get(c.id)) for c in containers]
+    return table(rows, _HEADER, look, drop=_DROP, prose=True, toned=_STATE)
 
 
 def _row(c: Container, now: float, probe: str, use: int | None, why: Diagnosis | None) -> tuple[str, ...]:
@@ -59,6 +69,19 @@ def remark(container: Container, why: Diagnosis | None = None) -> str:
     return ((gate.reason or gate.detail) if gate else "") or container.error
 
 
+def landmarks(
+    containers: Sequence[Container], probes: Mapping[str, str], uses: Mapping[str, int], why: Mapping[str, Diagnosis]
+) -> object:
+    """What has to change for the state to be another: not the time, nor how far a phase is, nor bytes in use."""
+    return [
+        (
+            *(c.id, c.state, c.health, c.step, c.ready, c.gpus, c.claim, c.url, c.gate and c.gate.restarts),
+            *(bool(outgrown(c, uses.get(c.id))), probes.get(c.id, "").startswith("failed"), why.get(c.id)),
+        )
+        for c in containers
+    ]
+
+
 def uptime(seconds: float) -> str:
     """3s, 5m, 2h, 4d."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -67,14 +90,28 @@ def uptime(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
+def drift_notes(containers: Sequence[Container], drifted: Mapping[str, Drifted]) -> Iterator[str]:
+    """One line for each container that has drifted. ``drifted``: by container id."""
+    for c in containers:
+        if c.id in drifted:
+            yield f"{c.service} drifted: {drifted[c.id].words}"
+
+
 def status_json(
-    containers: Sequence[Container], probes: Mapping[str, str], uses: Mapping[str, int], why: Mapping[str, Diagnosis]
+    containers: Sequence[Container],
+    probes: Mapping[str, str],
+    uses: Mapping[str, int],
+    why: Mapping[str, Diagnosis],
+    drifted: Mapping[str, Drifted] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Stable shape, version 1. Sizes are bytes, times Unix seconds."""
-    return {"schema": 1, "models": [_entry(c, probes.get(c.id), uses.get(c.id), why.get(c.id)) for c in containers]}
+    entries = (_entry(c, probes.get(c.id), uses.get(c.id), why.get(c.id), drifted.get(c.id)) for c in containers)
+    return {"schema": 1, "models": list(entries)}
 
 
-def _entry(c: Container, probe: str | None, use: int | None, why: Diagnosis | None) -> dict[str, object]:
+def _entry(
+    c: Container, probe: str | None, use: int | None, why: Diagnosis | None, drifted: Drifted | None
+) -> dict[str, object]:
     return {
         "model": c.model,
         "engine": c.engine,
@@ -97,5 +134,10 @@ def _entry(c: Container, probe: str | None, use: int | None, why: Diagnosis | No
         "restarts": c.gate.restarts if c.gate else 0,
         "remark": remark(c, why),
         "cause": why and {"class": why.cause, "what": why.what, "remedy": why.remedy},
+        "drift": [_drift(drift) for drift in drifted.drifts] if drifted else [],
         **({"probe": probe} if probe is not None else {}),
     }
+
+
+def _drift(drift: Drift) -> dict[str, object]:
+    return {"what": drift.what, "wanted": drift.wanted, "found": drift.found, "by": drift.by, "at": drift.at}

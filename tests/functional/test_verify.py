@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from orchestrator import __version__
 from orchestrator.errors import OrchestratorError
 from orchestrator.evidence import LEVELS, Figures, Holder, Use, Verification
 from orchestrator.inventory import GIB, Process
-from orchestrator.observation import Container, Gate
+from orchestrator.observation import Container, Gate, PortHolder
 from orchestrator.plan.verifying import in_order
 from orchestrator.reference.tasks import PRINTED, TASKS, asked_of
 from tests.builders import READY, container, gpu
@@ -19,6 +20,12 @@ from tests.fakes import FakeWorld
 from tests.functional.cli import Command, command, world
 
 OWN = "orchestrator-verify"
+FLEET = """\
+schema_version: 1
+project: team
+models:
+  demo: {engine: transformers, port: 25001, api_key: true, settings: {max_model_len: 1024}}
+"""
 MODEL = "qwen2-vl-2b"
 RIGHT = [TASKS[name].expected.replace(" | ", " ") for name in ("text", "table", "formula", "scene")]
 
@@ -215,6 +222,19 @@ def test_what_is_there_and_does_not_serve_is_left_alone(here: FakeWorld, do: Com
     assert here.workspace.documents("orchestrator") == ("compose.yaml", "demo-transformers.yaml")
 
 
+def test_a_fleet_gives_its_models_and_settings_and_neither_ports_nor_keys(
+    here: FakeWorld, do: Command, tmp_path: Path
+) -> None:
+    fleet = tmp_path / "orchestrator.yaml"
+    fleet.write_text(FLEET, encoding="utf-8")
+    here.docker.listeners = (PortHolder(25001, "process nginx (pid 12)"),)
+    assert do("--fleet", str(fleet), "verify").code == 0
+    assert set(records(here)) == {"demo-transformers", "demo-vllm"}
+    assert "1024" in records(here)["demo-transformers"].profile
+    assert here.models.keys == [""] * len(here.models.keys), "callers need no key there"
+    nothing_left(here)
+
+
 def test_resume_goes_on_where_it_was(here: FakeWorld, do: Command) -> None:
     do("verify", "demo", "--mode", "transformers")
     here.models.exam.clear()
@@ -260,7 +280,9 @@ def test_ctrl_c_takes_down_what_was_begun(here: FakeWorld, do: Command) -> None:
 def test_ctrl_c_while_it_starts(here: FakeWorld, do: Command) -> None:
     here.compose.born = lambda made: replace(made, state="running", health="starting", gate=Gate("starting"))
     here.clock.at(5, interrupt)
-    do("verify", "demo", "--mode", "transformers").refused(130, "0 of 1 pairs are verified")
+    said = do("--project", "mine", "verify", "demo", "--mode", "transformers", "--allow-unpinned")
+    again = "'orchestrator --project mine verify demo --mode transformers --allow-unpinned --resume' goes on"
+    said.refused(130, "0 of 1 pairs are verified", again)
     nothing_left(here)
 
 
@@ -297,7 +319,7 @@ def test_models_show_tells_what_was_verified(here: FakeWorld, do: Command) -> No
     assert "  verified here: " not in do("models", "show", "demo").out
     do("verify", "demo", "--mode", "transformers")
     assert (
-        "  verified here: answered on CPU, transformers 9.9.9 (printed right), 1970-01-01\n"
+        "  verified here: answered on CPU, Transformers 9.9.9 (printed right), 1970-01-01\n"
         in do("models", "show", "demo").out
     )
     found = json.loads(do("models", "show", "demo", "--json").out)["verified"]

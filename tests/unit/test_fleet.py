@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.errors import FileProblems, FitError, RequestError
 from orchestrator.fleet.file import FleetFile, parse_fleet
+from orchestrator.fleet.spec import Defaults, Fleet, Member, Settings
 from orchestrator.inventory import as_named
 from orchestrator.plan.options import options
 from orchestrator.plan.request import Own, Request
@@ -105,6 +109,30 @@ models:
 def test_what_is_no_fleet(text: str, words: str) -> None:
     with pytest.raises(FileProblems, match=words):
         parse_fleet(PATH, text)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+KEYS = sorted({key for part in (Fleet, Defaults, Member, Settings) for key in part.model_fields} | {"phi"})
+
+
+@given(path=st.lists(st.sampled_from(KEYS), min_size=1, max_size=4), value=VALUES)
+def test_no_value_at_any_place_is_a_crash(path: list[str], value: object) -> None:
+    tree: Any = value
+    for key in reversed(path):
+        tree = {key: tree}
+    with contextlib.suppress(FileProblems):
+        parse_fleet(PATH, json.dumps({"schema_version": 1, "project": "ocr", "models": {"phi": {}}} | tree))
+
+
+def test_the_documentation_is_about_this_file() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    assert list(parse_fleet(PATH, example).fleet.models) == ["dots-ocr", "qwen2-vl-2b", "demo"]
+    keys = {key for part in (Fleet, Defaults, Member, Settings) for key in part.model_fields}
+    assert {key for key in keys if f"`{key}`" not in text} == set()
 
 
 def test_two_models_on_one_port() -> None:
@@ -204,10 +232,7 @@ def test_settings_without_an_engine_hold_for_every_engine() -> None:
         ("settings: {max_tiles: 2}", "4 models.phi.settings.max_tiles: is for a model with images.tiles only"),
         (
             "settings: {max_model_len: 9999}",
-            (
-                "4 models.phi.settings.max_model_len: must be at most the model's context "
-                "of 4096, got 9999 (on transformers)"
-            ),
+            ("4 models.phi.settings.max_model_len: must be at most the model's context of 4096, got 9999"),
         ),
         (
             "settings: {environment: {HF_TOKEN: x}}",
@@ -252,3 +277,10 @@ def test_a_host_is_its_inventory_with_what_is_free() -> None:
 def test_another_host_is_refused(real: Any, words: str) -> None:
     with pytest.raises(FitError, match=words):
         as_named(host(gpu("GPU-a")), real)
+
+
+def test_weights_in_32_bit_have_no_other_storage() -> None:
+    found = wrong("  phi: {settings: {storage: 16bit}}\n", spec(transformers={"dtype": "float32"}))
+    assert found == [
+        "4 models.phi.settings.storage: is not for a model whose dtype is float32: its weights are stored as they are"
+    ]
