@@ -1,8 +1,7 @@
 """kill -9 of ``up`` and ``down`` between any two changes that they make, then the next command: it sees the truth, and
 comes to the same good end.
 
-What the changes are is found out by a run that nobody stops. Here a few of them; the long campaign stops at each, and
-tries every next command.
+What the changes are is found out by a run that nobody stops. Here a few of them; the long campaign stops at each.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def test_killed_between_two_steps(cli: Cli, kind: type[Case], count: int | None)
     boundaries = stopper.boundaries(*case.arguments, code=case.code)
     case.ways[0]()
     places = [(words, partial(stopper.stop, *case.arguments, at=at)) for at, words in spread(boundaries, count)]
-    campaign(case, f"{len(boundaries)} step boundaries", places, every=count is None)
+    campaign(case, f"{len(boundaries)} step boundaries", places)
 
 
 @pytest.mark.parametrize(("kind", "count"), short_and_long(REQUESTS))
@@ -55,7 +54,7 @@ def test_killed_between_two_requests_to_docker(cli: Cli, kind: type[Case], count
             for at, words in spread(changes, count)
             for cut in (CUTS if count is None else [CUTS[at % len(CUTS)]])
         ]
-        campaign(case, f"{len(changes)} requests to Docker", places, every=count is None)
+        campaign(case, f"{len(changes)} requests to Docker", places)
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(None, marks=pytest.mark.long)])
@@ -71,7 +70,7 @@ def test_killed_while_an_image_is_built(cli: Cli, cpu_image: str, count: int | N
     places = [
         (f"at {at} of a build from {first} to {last}", partial(stopper.stop, *case.arguments, at=at)) for at in chosen
     ]
-    campaign(case, f"{last - first + 1} boundaries of a build", places, every=count is None)
+    campaign(case, f"{last - first + 1} boundaries of a build", places)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +105,9 @@ def test_down_interrupted(cli: Cli) -> None:
     converges(case, 0, at)
 
 
-def campaign(case: Case, of: str, places: Sequence[tuple[str, Callable[[], object]]], *, every: bool) -> None:
-    """Kill at each place, then try one of the next commands, or ``every`` one."""
-    ways = range(len(case.ways))
-    todo = [
-        (words, kill, way) for n, (words, kill) in enumerate(places) for way in (ways if every else [n % len(ways)])
-    ]
+def campaign(case: Case, of: str, places: Sequence[tuple[str, Callable[[], object]]]) -> None:
+    """Kill at each place, then give the next commands in turn: as things are after a step they are before the next."""
+    todo = [(words, kill, number % len(case.ways)) for number, (words, kill) in enumerate(places)]
     converged = 0
     try:
         for words, kill, way in todo:
