@@ -157,6 +157,7 @@ def test_a_changed_image_replaces(here: FakeWorld, do: Command) -> None:
         (["up", "phi-3-vision"], ["no revision of it is pinned: phi-3-vision", "--allow-unpinned"]),
         (["updog"], ["No such command 'updog'", "orchestrator --help"]),
         (["--frobnicate"], ["No such option"]),
+        (["up", "demo", "--project", "x"], ["--project goes before the verb", "'orchestrator --project ...'"]),
     ],
 )
 def test_wrong_requests(here: FakeWorld, do: Command, arguments: list[str], words: list[str]) -> None:
