@@ -390,6 +390,9 @@ class Library(Protocol):
     def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
 
+    def save_file(self, path: Path, data: bytes) -> None:
+        """Write one file, atomically; RequestError where its folder is not there."""
+
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""
 

@@ -711,6 +711,9 @@ class FakeLibrary:
         self.save(path, files, ())
         return tuple(path / name for name in files)
 
+    def save_file(self, path: Path, data: bytes) -> None:
+        self.save(path.parent, {path.name: data}, ())
+
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         found = self.saved.setdefault(path, {})
         found.update(files)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from orchestrator.adapters.endpoint import docker_socket
 from orchestrator.drift.container import setup
-from orchestrator.errors import EnvironmentProblem, OrchestratorError
+from orchestrator.errors import DockerAway, EnvironmentProblem, OrchestratorError
 from orchestrator.observation import (
     ASLEEP,
     IMAGE_SOURCE_LABEL,
@@ -217,7 +217,7 @@ def no_docker(error: Exception) -> EnvironmentProblem:
             where=where,
             hint="run as root, or join the group 'docker' and log in again",
         )
-    return EnvironmentProblem(
+    return DockerAway(
         f"no Docker Engine answers ({error})",
         where=where,
         hint="install and start Docker ('make setup' in a checkout does both)",

@@ -88,6 +88,14 @@ class Files:
         self.save(path, files, ())
         return tuple(path / name for name in files)
 
+    def save_file(self, path: Path, data: bytes) -> None:
+        """Write one file, atomically; RequestError where its folder is not there."""
+        if not path.parent.is_dir():
+            raise RequestError(
+                f"there is no folder {path.parent}", where=str(path), hint="make it first, or name another file"
+            )
+        write_atomically(path, data)
+
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""
         for name, data in files.items():

@@ -55,5 +55,5 @@ def command(
     if output is None:
         click.echo(text, nl=False)
         return
-    context.world.library.save(output.parent, {output.name: text.encode()}, ())
+    context.world.library.save_file(output, text.encode())
     click.echo(f"written to {output}", err=True)

@@ -15,7 +15,7 @@ from orchestrator.cli.terminal import Board, look
 from orchestrator.cli.verb import Verb
 from orchestrator.diagnosing import diagnosed
 from orchestrator.diagnosis import Diagnosis
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, OrchestratorError
 from orchestrator.observation import Container
 from orchestrator.report.status import drift_notes, landmarks, status_json, status_table
 
@@ -72,20 +72,34 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
 
 
 def _watch(context: Context, names: tuple[str, ...], as_json: bool, ask: bool) -> None:
-    """Until Ctrl-C, which is how it is meant to end."""
+    """Until Ctrl-C, which is how it is meant to end. What can't be seen now, but could be before, may come back."""
     board = Board()
     told: object = None
     try:
         while True:
-            seen = _look(context, names, ask)
-            if not as_json:
-                board.show(_text(context, seen, everything=not names), seen.landmarks())
-            elif seen.landmarks() != told:
+            try:
+                seen = _look(context, names, ask)
+            except OrchestratorError as error:
+                if told is None:
+                    raise
+                if not as_json:
+                    board.show(_away(error), error.what)
+                elif error.what != told:
+                    click.echo(_away(error), nl=False, err=True)
+                told = error.what
+            else:
+                if not as_json:
+                    board.show(_text(context, seen, everything=not names), seen.landmarks())
+                elif seen.landmarks() != told:
+                    print_line(seen.json())
                 told = seen.landmarks()
-                print_line(seen.json())
             context.world.clock.sleep(_EVERY)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(Interrupted.exit_code) from None
+
+
+def _away(error: OrchestratorError) -> str:
+    return f"error: {error.what}\nhint:  {error.hint}; the watch goes on until Ctrl-C\n"
 
 
 def _look(context: Context, names: tuple[str, ...], ask: bool) -> _Seen:
