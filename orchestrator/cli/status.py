@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from orchestrator.app.status import alive, containers
+from orchestrator.app.status import alive, containers, unanswered
 from orchestrator.cli.context import Context, as_json, names, print_json
 from orchestrator.diagnosing import diagnosed
 from orchestrator.observation import Container
@@ -26,14 +26,12 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
     while True:
         found = alive(context.world, containers(context.world, context.project, names))
         probes = _probes(context, found) if ask else {}
+        found = unanswered(found, [id_ for id_, said in probes.items() if said.startswith("failed")])
         if watch:
             click.clear()
         _show(context, found, probes, _uses(context, found), as_json)
         if not watch:
-            return int(
-                any(c.failed or c.phase == "unresponsive" for c in found)
-                or any(p.startswith("failed") for p in probes.values())
-            )
+            return int(any(c.failed or c.phase == "unresponsive" for c in found))
         context.world.clock.sleep(_EVERY)
 
 

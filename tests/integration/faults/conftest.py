@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.integration.engine import Engine
 from tests.integration.faults.results import record
-from tests.integration.stub_image import build_stub
-
-QUICK = "orchestrator/stub:quick"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,9 +27,3 @@ def environment(engine: Engine) -> None:
         python=platform.python_version(),
         cpus=os.cpu_count(),
     )
-
-
-@pytest.fixture(scope="session")
-def quick_stub(engine: Engine, base_image: str) -> str:
-    """The stub, whose gate makes hardly a pause between restarts."""
-    return build_stub(engine, (QUICK,), quick=True)
