@@ -20,14 +20,14 @@ GPUS = ("GPU-aaaa", "GPU-bbbb")
 #: so many at a time, because each asks for some of the machine while it runs
 BATCHES = 3
 #: one of each batch, and of each kind, is mended and started again
-MENDED = ("gated", "no-disk", "gpu-memory-at-load")
+MENDED = ("gpu-memory-at-load", "no-disk", "missing-repository")
 LIMITED = "orchestrator-killed-by-the-kernel-transformers"
 
 
-def write(cli: Cli, fault: Start, port: int, *, broken: bool = True) -> None:
+def write(cli: Cli, fault: Start, *, broken: bool = True) -> None:
     cli.entry(
         fault.name,
-        port=port,
+        port=PORT + STARTS.index(fault),
         devices=("gpu",) if fault.gpu else ("cpu",),
         environment={"STUB_LOAD_SECONDS": "0", **({"STUB_BREAK": fault.knob} if broken else {})},
     )
@@ -69,9 +69,9 @@ def test_engines_that_do_not_come_up(cli: Cli, batch: int) -> None:
     cli.gpus(*GPUS)
     faults = STARTS[batch::BATCHES]
     before = cli.engine.objects()
-    for port, fault in enumerate(faults, PORT):
-        write(cli, fault, port)
-    cli.entry(GOOD, port=PORT + len(faults), devices=("gpu",))
+    for fault in faults:
+        write(cli, fault)
+    cli.entry(GOOD, port=PORT + len(STARTS), devices=("gpu",))
     running = cli.start("up", *(fault.name for fault in faults), GOOD, "--json")
     if any(fault.name in LIMITED for fault in faults):
         limit_memory(cli)
@@ -102,8 +102,8 @@ def seen(fault: Start, code: int, told: Sequence[Mapping[str, Any]], shown: Mapp
 def mended(cli: Cli, faults: Sequence[Start]) -> None:
     """What was broken starts as if nothing had been."""
     cli.engine.run("docker", "volume", "rm", "orchestrator-cache")
-    for port, fault in enumerate(faults, PORT):
-        write(cli, fault, port, broken=False)
+    for fault in faults:
+        write(cli, fault, broken=False)
     names = [fault.name for fault in faults]
     cli.run("up", *names)
     assert all(entry["ready"] for entry in cli.status(*names).values())
