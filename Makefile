@@ -108,6 +108,14 @@ $(hosts:%=compose/%): tools
 troubleshooting: tools ## Write docs/troubleshooting.md from the table of failures
 	$(bin)/python .ci/troubleshooting
 
+.PHONY: modes
+modes: tools ## Write docs/model-modes.md and its picture from the registry and the planner
+	$(bin)/python .ci/model-modes
+
+.PHONY: man
+man: tools ## Write docs/man from the command line's own help
+	$(bin)/python .ci/man
+
 .PHONY: bench
 bench: tools ## Time what a user waits for, at the command line and from the engines
 	.ci/wheels $(wheels) $(locks)/$(newest)-cpu.txt $(vllm)

@@ -9,12 +9,10 @@ from typing import Any, Literal
 
 from orchestrator import traits
 from orchestrator.errors import OrchestratorError
-from orchestrator.evidence import Listing
-from orchestrator.registry.spec import Engine, EngineName, EvidenceLevel, ModelSpec
+from orchestrator.evidence import LEVELS, EvidenceLevel, Listing, Verification
+from orchestrator.registry.spec import Engine, EngineName, ModelSpec
 
 Verdict = Literal["agrees", "contradicts the report", "contradicts the registry", "trap"]
-#: what proves more than the one before it
-_LEVELS: tuple[EvidenceLevel, ...] = ("none", "reported", "listed", "served-tiny", "answered")
 NAMES = {"vllm": "vLLM", "transformers": "Transformers"}
 
 
@@ -33,6 +31,8 @@ class Pair:
     problem: str = ""
     hint: str = ""
     failed: bool = False
+    verified: Verification | None = None
+    """What ``verify`` found of it here."""
 
     @property
     def known(self) -> Engine:
@@ -53,10 +53,11 @@ class Pair:
 
     @property
     def level(self) -> EvidenceLevel:
-        """How the pair is known to work: by the registry, or at least ``listed`` where the engine said so here."""
+        """How the pair is known to work: the most of what the registry says, the engine said, and was verified here."""
         finding = self.finding
         listed: EvidenceLevel = "listed" if finding is not None and finding.evidence else "none"
-        return max(self.known.evidence.level, listed, key=_LEVELS.index)
+        verified: EvidenceLevel = self.verified.level if self.verified is not None else "none"
+        return max(self.known.evidence.level, listed, verified, key=LEVELS.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,15 @@ FLEET_FILE = "compose.yaml"
 ENV_FILE = ".env"
 #: without it, ``up`` of one file would offer to remove the services of all others
 ENV_TEXT = "# one file's `docker compose up` must not call the other models orphans\nCOMPOSE_IGNORE_ORPHANS=true\n"
+#: names what a folder of files needs beside itself
+EXAMPLE_FILE = ".env.example"
 #: folders beside the files, mounted into containers: the gate for images that are not ours; weights that come with us
 GATE_FOLDER, BUILTIN_FOLDER = "gate", "builtin"
 #: begins the second line of every document; a file without it is not ours to remove
 WRITTEN = "# Written by orchestrator "
 _SERVICE, _FILE, FLEET_TEMPLATE = "compose/service.yaml.j2", "compose/file.yaml.j2", "compose/fleet.yaml.j2"
-TEMPLATES = (_SERVICE, _FILE, FLEET_TEMPLATE)
+EXAMPLE_TEMPLATE = "compose/env.example.j2"
+TEMPLATES = (_SERVICE, _FILE, FLEET_TEMPLATE, EXAMPLE_TEMPLATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class ComposeDocument:
         p = self.placement
         return Desired(
             service=p.service,
+            model=p.model,
             container=p.container,
             image=self.image.reference,
             built=self.image.ours,
@@ -102,8 +106,13 @@ class ComposeDocument:
         )
 
 
-def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: Mapping[str, str]) -> ComposeDocument:
-    """Render one placement. ``docker``: version of the engine; "" for unknown uses nothing newer than 20.10."""
+def document(
+    spec: ModelSpec, placement: Placement, *, docker: str, templates: Mapping[str, str], command_line: str = ""
+) -> ComposeDocument:
+    """Render one placement. ``docker``: version of the engine; "" for unknown uses nothing newer than 20.10.
+
+    ``command_line``: what writes the file again, for its header; "" where nobody has to know.
+    """
     engine = spec.engine(placement.engine)
     assert engine is not None  # noqa: S101 (a placement names an engine of the spec)
     beside = _beside(spec, engine, placement.image)
@@ -129,6 +138,7 @@ def document(spec: ModelSpec, placement: Placement, *, docker: str, templates: M
         {
             "title": f"{spec.name} on {placement.engine}",
             "version": __version__,
+            "command_line": _plain(command_line),
             "remarks": _remarks(placement),
             "project": placement.project,
             "service": service,
@@ -261,6 +271,7 @@ def fleet(
     documents: Sequence[ComposeDocument],
     template: str,
     others: Sequence[str],
+    command_line: str = "",
 ) -> str:
     """The file that includes all others that fit on the host together, and ``others``, which were applied before."""
     check(documents)
@@ -272,10 +283,27 @@ def fleet(
         "project": project,
         "host": _plain(host),
         "version": __version__,
+        "command_line": _plain(command_line),
         "remarks": remarks,
         "files": together,
     }
     return render(template, values)
+
+
+def example(documents: Sequence[ComposeDocument], template: str, command_line: str) -> str:
+    """The file that names what the documents need beside themselves; "" where they need nothing."""
+    needs = [
+        {
+            "what": secret.what,
+            "variable": secret.variable,
+            "default": secret.default,
+            "models": ", ".join(sorted(d.placement.model for d in documents if secret in d.secrets)),
+        }
+        for secret in (HF_TOKEN, API_KEY)
+        if any(secret in d.secrets for d in documents)
+    ]
+    values = {"version": __version__, "command_line": _plain(command_line), "needs": needs}
+    return render(template, values) if needs else ""
 
 
 def check(documents: Sequence[ComposeDocument]) -> None:

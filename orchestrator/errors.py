@@ -31,9 +31,13 @@ class RequestError(OrchestratorError):
 
 
 class FitError(OrchestratorError):
-    """What was asked for does not fit this host."""
+    """What was asked for does not fit this host. ``missing``: bytes that one model lacks on each GPU, if known."""
 
     exit_code = 3
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", missing: int | None = None) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.missing = missing
 
 
 class EnvironmentProblem(OrchestratorError):

@@ -49,10 +49,20 @@ def apply(work: Work, world: World, timeout: float | None = None) -> Iterator[Ev
     """
     yield from prepare(work, world, timeout)
     world.workspace.write(work.plan.project, work.files)
-    yield from _together(work.plan.of("remove"), world)
+    yield from _cleared(work, world)
     yield from _together(work.plan.of("wake"), world)
     yield from _compose(work, world)
     yield from _together(work.plan.of("start", "restart"), world)
+
+
+def _cleared(work: Work, world: World) -> Iterator[Event]:
+    """Remove what goes; of a service that goes altogether its document and its way back as well."""
+    yield from _together(work.plan.of("remove"), world)
+    gone = {step.subject for step in work.plan.of("remove")} - set(work.documents)
+    world.workspace.forget(work.plan.project, sorted(f"{service}.yaml" for service in gone))
+    for kept in world.workspace.kept(work.plan.project) if gone else ():
+        if kept.service in gone:
+            world.workspace.let_go(work.plan.project, kept)
 
 
 def prepare(work: Work, world: World, timeout: float | None = None) -> Iterator[Event]:

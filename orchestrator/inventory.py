@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from orchestrator.errors import RequestError
+from orchestrator.errors import FitError, RequestError
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -100,6 +100,31 @@ class Host:
             f"there is no GPU {wanted!r} on {self.name}",
             hint=f"GPUs here: {known}" if known else f"this host has no usable GPU: {self.gpu_note or 'none found'}",
         )
+
+
+def as_named(named: Host, real: Host) -> Host:
+    """The real host as an inventory file names it: its GPUs and positions, with what is really free of them.
+
+    FitError says which GPU of the file this host has not. GPUs that the file leaves out are left alone.
+    """
+    there = {gpu.id: gpu for gpu in real.gpus}
+    wrong = [difference for gpu in named.gpus if (difference := _difference(gpu, there.get(gpu.id)))]
+    if wrong:
+        raise FitError(
+            f"this host is not {named.name}: {'; '.join(wrong)}",
+            hint="run it there, or write the inventory anew ('orchestrator inventory --output FILE')",
+        )
+    gpus = tuple(replace(there[gpu.id], index=gpu.index or str(at)) for at, gpu in enumerate(named.gpus))
+    note = "" if gpus else named.gpu_note
+    return replace(real, name=named.name, gpus=gpus, gpu_note=note, docker=named.docker or real.docker)
+
+
+def _difference(named: Gpu, real: Gpu | None) -> str:
+    if real is None:
+        return f"GPU {named.id} ({named.name}) is not here"
+    if named.total and (real.total or 0) // MIB != named.total // MIB:
+        return f"GPU {named.id} has {gib(real.total)} here and {gib(named.total)} in the inventory"
+    return ""
 
 
 def cuda_total(total: int, reserved: int | None = None) -> int:

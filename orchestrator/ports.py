@@ -12,8 +12,10 @@ from orchestrator.observation import LockState, Observation, Previous, Remains
 
 if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time for
     from orchestrator.compose import Download
-    from orchestrator.evidence import Holder, Listing, Measurement, Use
+    from orchestrator.evidence import Answer, Holder, Listing, Measurement, Use, Verification, Verifications
+    from orchestrator.fleet.file import FleetFile
     from orchestrator.inventory import Gpu, Host
+    from orchestrator.lockfile import Lock
     from orchestrator.plan.images import Image
     from orchestrator.registry.loader import Registry
     from orchestrator.secretfile import Secret, StoredFile
@@ -22,6 +24,8 @@ if TYPE_CHECKING:  # the values are heavier to import than ``status`` has time f
 PATIENCE = 600.0
 #: seconds to wait for another orchestrator that is changing this host
 LOCK_PATIENCE = 900.0
+#: the lock of whoever changes this host
+HOST_LOCK = "orchestrator"
 
 #: "late": not ready in the time given, or without progress, which is no failure: it goes on; "said": a line that an
 #: engine printed before it failed; "gone": something was taken down, and the text says what was proved, or why
@@ -110,6 +114,9 @@ class DockerReader(Protocol):
 
     def memory(self) -> int:
         """Bytes of memory that the engine's host has; 0 where it does not tell."""
+
+    def memory_of(self, container: str) -> int | None:
+        """Bytes of the host's memory that a container uses, without its file cache; None where Docker can't tell."""
 
     def disk(self) -> tuple[str, int | None]:
         """The engine's data folder, and the bytes free there (None where this user can't look)."""
@@ -216,6 +223,14 @@ class ModelClient(Protocol):
     def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE) -> str:
         """The answer's text; OrchestratorError with what the server said, or after ``patience`` seconds."""
 
+    def timed(
+        self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE
+    ) -> Answer:
+        """The same, token by token, with times; ``patience`` is for each of them."""
+
+    def version(self, at: Endpoint) -> str:
+        """The engine's version, by its own word; "" where it does not tell."""
+
     def sleep(self, at: Endpoint) -> None:
         """Let a vLLM finish what it is answering, move its weights to the host's memory and drop its KV cache.
 
@@ -231,6 +246,20 @@ class Pulse(Protocol):
 
     def beating(self, urls: Sequence[str], patience: float) -> frozenset[str]:
         """Those of these base URLs where ``GET /health`` answers 200 within ``patience`` seconds."""
+
+
+class Origins(Protocol):
+    """Where weights and images come from, and what is newest there.
+
+    EnvironmentProblem where a token or a login is missing or not enough, RequestError for what isn't there,
+    OrchestratorError for anything else, such as no network.
+    """
+
+    def commit(self, repository: str, endpoint: str, token: str) -> str:
+        """The newest commit of a repository, on that hub; "" for the usual one. ``token``: "" for none."""
+
+    def digest(self, image: str) -> str:
+        """What the image's registry has by that name, ``sha256:...``. Docker asks, with the user's logins."""
 
 
 class Clock(Protocol):
@@ -303,8 +332,14 @@ class Workspace(Protocol):
     def hear(self, listing: Listing) -> None:
         """Keep what an engine said, in place of what the same image, or an earlier one of its name, said."""
 
-    def lock(self, purpose: str, timeout: float) -> AbstractContextManager[None]:
-        """The host's lock; waits, and after ``timeout`` seconds raises OrchestratorError naming who holds it."""
+    def verifications(self) -> Verifications:
+        """What ``verify`` recorded on this host, the last of each pair, sorted by model and engine."""
+
+    def attest(self, verification: Verification) -> None:
+        """Keep a verification at once, in place of an earlier one of its pair."""
+
+    def lock(self, purpose: str, timeout: float, name: str = HOST_LOCK) -> AbstractContextManager[None]:
+        """The host's lock, or another; waits, and after ``timeout`` seconds an OrchestratorError names who holds it."""
 
     def lock_state(self) -> LockState:
         """Who holds the host's lock now; a note without a lock was left by a process that died."""
@@ -315,6 +350,12 @@ class Library(Protocol):
 
     def registry(self, folders: Sequence[Path]) -> Registry:
         """Built-in entries and the user's, in this order."""
+
+    def lock(self, path: Path) -> Lock:
+        """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
 
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
@@ -328,11 +369,20 @@ class Library(Protocol):
     def probe_image(self) -> bytes:
         """The known image, a PNG."""
 
+    def reference_image(self, file: str) -> bytes:
+        """The picture of a reference task, a PNG."""
+
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""
 
+    def fleet(self, path: Path) -> FleetFile:
+        """A fleet file; FileProblems if it isn't one."""
+
     def folder(self, path: Path) -> dict[str, bytes]:
         """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
+
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""
@@ -368,6 +418,10 @@ class World(Protocol):
     @property
     def pulse(self) -> Pulse:
         """Whether engines are alive."""
+
+    @property
+    def origins(self) -> Origins:
+        """The hub and the registries of images."""
 
     @property
     def clock(self) -> Clock:

@@ -98,6 +98,11 @@ def reveal(secret: Secret, model: str, file: str, found: StoredFile | None) -> s
     return _word(secret, file, found.text)
 
 
+def known(secret: Secret, file: str, found: StoredFile | None) -> str:
+    """The secret, for who can do without: "" where there is no file that this user can read; RequestError if unfit."""
+    return _word(secret, file, found.text) if found is not None and found.text is not None else ""
+
+
 def _make(secret: Secret, file: str) -> str:
     return secret.make.format(file=file, folder=file.rpartition("/")[0])
 

@@ -63,7 +63,7 @@ def spec(
         "engines": engines,
     }
     for key, part in parts.items():
-        entry[key] = {**entry[key], **part} if isinstance(part, Mapping) else part
+        entry[key] = {**entry.get(key, {}), **part} if isinstance(part, Mapping) else part
     entry["parameters"].setdefault("modules", [LINEAR | {"count": entry["parameters"]["total"]}])
     return ModelSpec.model_validate_json(json.dumps(entry))
 

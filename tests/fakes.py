@@ -6,6 +6,7 @@ noted in ``World.log``, in order, so that a test can say "nothing was started".
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,10 @@ from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.evidence import Fingerprint, Holder, Listing, Measurement, Use
+from orchestrator.evidence import Answer, Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
+from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
+from orchestrator.lockfile import Lock
 from orchestrator.observation import (
     ASLEEP,
     LABEL,
@@ -36,7 +39,7 @@ from orchestrator.observation import (
 )
 from orchestrator.observation import Image as LocalImage
 from orchestrator.plan.images import Image, built_image
-from orchestrator.ports import PATIENCE, Advance, DockerVersion, Endpoint, Library, World
+from orchestrator.ports import HOST_LOCK, PATIENCE, Advance, DockerVersion, Endpoint, Library, World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import API_KEY, Secret, StoredFile
@@ -97,6 +100,8 @@ class FakeDocker:
     volumes: set[str] = field(default_factory=set)
     ways: tuple[str, ...] = ("the NVIDIA runtime",)
     total_memory: int = 1 << 36
+    used: int | None = 1 << 29
+    """Bytes of memory that each container uses."""
     free_disk: int | None = 10**12
     helpers: dict[str, Helper] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=dict)
@@ -171,6 +176,9 @@ class FakeDocker:
     def disk(self) -> tuple[str, int | None]:
         self._look()
         return "/var/lib/docker", self.free_disk
+
+    def memory_of(self, container: str) -> int | None:
+        return self.used if container in self.containers else None
 
     def _look(self) -> None:
         if self.broken is not None:
@@ -429,6 +437,9 @@ class FakeModels:
     refuses: dict[str, OrchestratorError] = field(default_factory=dict)
     then: Callable[[str], None] = lambda _verb: None
     deaf: bool = False
+    read: Sequence[str | BaseException] = ()
+    """What it answers when it is timed, one after the other, then ``answer``; or what that raises."""
+    exam: list[tuple[str, str, bytes | None, int]] = field(default_factory=list)
 
     def sleep(self, at: Endpoint) -> None:
         self._order("sleep", at, Gate(ASLEEP))
@@ -458,6 +469,41 @@ class FakeModels:
         if self.fails is not None:
             raise self.fails
         return self.answer
+
+    def timed(
+        self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE
+    ) -> Answer:
+        self.keys.append(at.key)
+        said = self.read[len(self.exam)] if len(self.exam) < len(self.read) else self.answer
+        self.exam.append((at.model, prompt, image, max_tokens))
+        if isinstance(said, BaseException):
+            raise said
+        return Answer(said, 0.5, 2.5, 5)
+
+    def version(self, at: Endpoint) -> str:
+        return "9.9.9"
+
+
+@dataclass
+class FakeOrigins:
+    """Origins. A commit or digest is made of the name and the ``moment``; ``fails``: what asking for a name raises."""
+
+    moment: str = ""
+    fails: dict[str, OrchestratorError] = field(default_factory=dict)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    """Name, endpoint and token of each question, sorted: they are asked at the same time."""
+
+    def commit(self, repository: str, endpoint: str, token: str) -> str:
+        return self._answer(repository, endpoint, token)[:40]
+
+    def digest(self, image: str) -> str:
+        return f"sha256:{self._answer(image)}"
+
+    def _answer(self, name: str, endpoint: str = "", token: str = "") -> str:
+        self.asked = sorted([*self.asked, (name, endpoint, token)])
+        if name in self.fails:
+            raise self.fails[name]
+        return hashlib.sha256(f"{name} {self.moment}".encode()).hexdigest()
 
 
 @dataclass
@@ -495,6 +541,9 @@ class FakeWorkspace:
     """Whether documents can't be looked at."""
     heard: dict[str, Listing] = field(default_factory=dict)
     previous: dict[tuple[str, str], Previous] = field(default_factory=dict)
+    verified: dict[tuple[str, str], Verification] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    """Of records that can't be read."""
 
     def folder(self, project: str) -> Path:
         return Path("/state") / project
@@ -574,8 +623,18 @@ class FakeWorkspace:
     def hear(self, listing: Listing) -> None:
         self.heard[listing.image] = listing
 
+    def verifications(self) -> Verifications:
+        return Verifications(tuple(self.verified[pair] for pair in sorted(self.verified)), self.remarks)
+
+    def attest(self, verification: Verification) -> None:
+        self.verified[verification.model, verification.engine] = verification
+
     @contextmanager
-    def lock(self, purpose: str, timeout: float) -> Iterator[None]:
+    def lock(self, purpose: str, timeout: float, name: str = HOST_LOCK) -> Iterator[None]:
+        if name != HOST_LOCK:
+            assert timeout == 0, "who finds another at work does not wait"
+            yield
+            return
         if self.busy is not None:
             raise self.busy
         assert not self.locked, "the lock is taken twice"
@@ -594,9 +653,16 @@ class FakeLibrary:
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
     hosts: dict[Path, Host] = field(default_factory=dict)
     saved: dict[Path, dict[str, bytes]] = field(default_factory=dict)
+    locks: dict[Path, Lock] = field(default_factory=dict)
 
     def registry(self, folders: Sequence[Path]) -> Registry:
         return Registry(MappingProxyType(dict(sorted(self.models.items()))))
+
+    def lock(self, path: Path) -> Lock:
+        return self.locks.get(path, Lock())
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        return tuple(sorted(self.models))
 
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
@@ -610,13 +676,23 @@ class FakeLibrary:
     def probe_image(self) -> bytes:
         return PROBE_IMAGE
 
+    def reference_image(self, file: str) -> bytes:
+        return file.encode()
+
     def inventory(self, path: Path) -> Host:
         if path not in self.hosts:
             raise RequestError("can't read the file: No such file or directory", where=str(path))
         return self.hosts[path]
 
+    def fleet(self, path: Path) -> FleetFile:
+        raise RequestError("can't read the file: No such file or directory", where=str(path))
+
     def folder(self, path: Path) -> dict[str, bytes]:
         return dict(self.saved.get(path, {}))
+
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        self.save(path, files, ())
+        return tuple(path / name for name in files)
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         found = self.saved.setdefault(path, {})
@@ -638,6 +714,7 @@ class FakeWorld:
         self.gpus = FakeGpus(tuple(gpus))
         self.models = FakeModels(self.docker, self.log)
         self.pulse = FakePulse(self.docker)
+        self.origins = FakeOrigins()
         self.clock = FakeClock()
         self.library: Library = library or FakeLibrary({model.name: model for model in models})
 

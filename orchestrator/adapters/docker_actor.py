@@ -15,9 +15,10 @@ from docker.models.containers import Container
 
 from orchestrator.adapters.docker_socket import no_docker
 from orchestrator.adapters.endpoint import docker_host
+from orchestrator.adapters.hub import refused
 from orchestrator.compose import OWNER, Download
 from orchestrator.diagnosis import FAILURES, UNKNOWN, docker_said
-from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError, RequestError
+from orchestrator.errors import FitError, OrchestratorError
 from orchestrator.observation import LABEL
 from orchestrator.pace import stall_limit
 from orchestrator.ports import Advance
@@ -79,20 +80,9 @@ def _lines(output: Iterator[bytes]) -> Iterator[bytes]:
 def _refused(download: Download, kind: str, message: str) -> OrchestratorError:
     what = f"can't fetch the weights of {download.repository}: {message}"
     again = "what is there is kept: run it again"
-    match kind:
-        case "disk":
-            return FitError(what, hint=f"make room where Docker keeps its volumes; {again}")
-        case "gated":
-            return EnvironmentProblem(
-                what, hint="accept its licence on the hub, and name a file with a token in " + HF_TOKEN.variable
-            )
-        case "missing":
-            return RequestError(
-                what, where=f"revision {download.revision or 'newest'}", hint="check source in the registry entry"
-            )
-        case "network":
-            return OrchestratorError(what, hint=f"check the network and any proxy; {again}")
-    return OrchestratorError(what, hint=again)
+    if kind == "disk":
+        return FitError(what, hint=f"make room where Docker keeps its volumes; {again}")
+    return refused(kind, what, revision=download.revision, again=again)
 
 
 def _not_pulled(reference: str, said: str) -> OrchestratorError:
@@ -136,13 +126,12 @@ class SdkActor:
 
     def pull(self, reference: str) -> Iterator[Advance]:
         """Pull an image; yields whenever a layer changes its state, and bytes of the layers that are known so far."""
-        name, _, tag = reference.rpartition(":") if ":" in reference.rpartition("/")[2] else (reference, "", "latest")
         limit = stall_limit("image")
         api = docker.APIClient(base_url=docker_host(), timeout=int(limit))
         with _said(f"can't pull {reference}"), closing(api):
             layers = Layers()
             try:
-                for message in api.pull(name, tag=tag, stream=True, decode=True):
+                for message in api.pull(reference, stream=True, decode=True):
                     if "error" in message:
                         raise _not_pulled(reference, str(message["error"]))
                     yield from layers.told(message)

@@ -124,6 +124,16 @@ class SocketReader:
         """Bytes of memory that the engine's host has; 0 where it does not tell."""
         return int(self._get("/info").get("MemTotal") or 0)
 
+    def memory_of(self, container: str) -> int | None:
+        """Bytes of the host's memory that a container uses now, as ``docker stats`` counts them: without file cache."""
+        found = self._get(f"/containers/{container}/stats?stream=false&one-shot=true", missing=None) or {}
+        told = found.get("memory_stats") or {}
+        if "usage" not in told:
+            return None
+        cache = told.get("stats") or {}
+        unused = cache.get("total_inactive_file", cache.get("inactive_file", 0))  # by cgroup v1, by v2
+        return max(0, int(told["usage"]) - int(unused))
+
     def disk(self) -> tuple[str, int | None]:
         """The engine's data folder, and the bytes free there (None where this user can't look)."""
         folder = str(self._get("/info").get("DockerRootDir", ""))

@@ -7,16 +7,18 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.adapters import package
-from orchestrator.adapters.registry_files import load_registry
+from orchestrator.adapters.registry_files import entry_names, load_registry
 from orchestrator.adapters.workspace import write_atomically
-from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, GATE_FOLDER, TEMPLATES
+from orchestrator.compose import BUILTIN_FOLDER, ENV_FILE, EXAMPLE_FILE, GATE_FOLDER, TEMPLATES
 from orchestrator.errors import RequestError
+from orchestrator.fleet.file import FleetFile, parse_fleet
 from orchestrator.inventory import Host
 from orchestrator.inventory_file import parse_inventory
+from orchestrator.lockfile import Lock, parse_lock
 from orchestrator.registry.loader import Registry
 
 #: what ``render`` writes; whatever else lies beside it (secrets, pictures) is not looked at
-_RENDERED = (ENV_FILE, "*.yaml", f"{GATE_FOLDER}/*.py", f"{BUILTIN_FOLDER}/*/*")
+_RENDERED = (ENV_FILE, EXAMPLE_FILE, "*.yaml", f"{GATE_FOLDER}/*.py", f"{BUILTIN_FOLDER}/*/*")
 
 
 class Files:
@@ -25,6 +27,14 @@ class Files:
     def registry(self, folders: Sequence[Path]) -> Registry:
         """Built-in entries and the user's, in this order."""
         return _registry(tuple(folders))
+
+    def lock(self, path: Path) -> Lock:
+        """A lock file; an empty lock if there is none. FileProblems if it isn't one."""
+        return parse_lock(str(path), _text(path)) if path.exists() else Lock(file=str(path))
+
+    def names(self, folders: Sequence[Path]) -> tuple[str, ...]:
+        """Names of the same entries, sorted, by the names of their files: nothing is read, and nothing is an error."""
+        return entry_names(folders)
 
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
@@ -46,14 +56,33 @@ class Files:
         """The known image, a PNG."""
         return package.probe_image()
 
+    def reference_image(self, file: str) -> bytes:
+        """The picture of a reference task, a PNG."""
+        return package.reference_image(file)
+
     def inventory(self, path: Path) -> Host:
         """An inventory file; FileProblems if it isn't one."""
         return parse_inventory(str(path), _text(path))
+
+    def fleet(self, path: Path) -> FleetFile:
+        """A fleet file; FileProblems if it isn't one."""
+        return parse_fleet(path, _text(path))
 
     def folder(self, path: Path) -> dict[str, bytes]:
         """Contents of the files that we might have written to a folder, by name; empty if there is no such folder."""
         found = [file for pattern in _RENDERED for file in path.glob(pattern)]
         return {str(file.relative_to(path)): _content(file) for file in found if file.is_file()}
+
+    def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
+        there = [str(path / name) for name in files if (path / name).exists()]
+        if there:
+            raise RequestError(
+                f"{', '.join(there)}: there already, and nothing is overwritten",
+                hint="move it away first, or name another file with --fleet",
+            )
+        self.save(path, files, ())
+        return tuple(path / name for name in files)
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import requests
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.evidence import Answer
 from orchestrator.ports import PATIENCE, Endpoint
 
 #: seconds for the list of models, which is there at once; ``status --probe`` tells a dead engine within 5
 _QUICK = 2.0
+_CHAT = "/v1/chat/completions"
 _MEDIA = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -34,43 +41,37 @@ class HttpModels:
 
     def ask(self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE) -> str:
         """The answer's text; OrchestratorError with what the server said, or after ``patience`` seconds."""
-        parts: list[dict[str, object]] = [{"type": "text", "text": prompt}]
-        if image is not None:
-            parts.insert(
-                0,
-                {
-                    "type": "image_url",
-                    "image_url": {"url": f"data:{_media(image)};base64,{base64.b64encode(image).decode()}"},
-                },
-            )
-        body = {
-            "model": at.model,
-            "messages": [{"role": "user", "content": parts}],
-            "max_tokens": max_tokens,
-            "temperature": 0,
-        }
+        with _answering(at, patience):
+            answer = _send("POST", at, _CHAT, patience, _question(at, prompt, image, max_tokens))
+        if answer.status_code == requests.codes.ok:
+            with suppress(ValueError, KeyError, TypeError, IndexError):
+                return str(answer.json()["choices"][0]["message"]["content"] or "")
+        raise _refused(at, answer)
+
+    def timed(
+        self, at: Endpoint, prompt: str, image: bytes | None, max_tokens: int, patience: float = PATIENCE
+    ) -> Answer:
+        """The same, token by token, with times; ``patience`` is for each of them."""
+        body = _question(at, prompt, image, max_tokens)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        pieces, tokens, begun, first = [], 0, time.monotonic(), 0.0
+        with _answering(at, patience), _sent("POST", at, _CHAT, patience, body, stream=True) as answer:
+            if answer.status_code != requests.codes.ok:
+                raise _refused(at, answer)
+            for chunk in _chunks(at, answer):
+                piece = "".join(str((choice.get("delta") or {}).get("content") or "") for choice in chunk["choices"])
+                first = first or (time.monotonic() - begun if piece else 0.0)
+                pieces.append(piece)
+                tokens = int((chunk.get("usage") or {}).get("completion_tokens") or tokens)
+        whole = time.monotonic() - begun
+        return Answer("".join(pieces), first or whole, whole, tokens)
+
+    def version(self, at: Endpoint) -> str:
+        """By ``GET /version``, which vLLM and our server have; "" where it does not tell."""
         try:
-            answer = _send("POST", at, "/v1/chat/completions", patience, body)
-        except requests.Timeout as error:
-            raise OrchestratorError(
-                f"no answer within {patience:g} s: the engine is hung or has very much to do",
-                where=at.base,
-                hint="see 'orchestrator status' and 'orchestrator logs'",
-            ) from error
-        except requests.RequestException as error:
-            raise OrchestratorError(
-                f"{at.model} did not answer: {error}",
-                where=at.base,
-                hint="see 'orchestrator status' and 'orchestrator logs'",
-            ) from error
-        try:
-            found = answer.json()
-            if answer.status_code == requests.codes.ok:
-                return str(found["choices"][0]["message"]["content"] or "")
-            said = found["error"]["message"]
-        except (ValueError, KeyError, TypeError, IndexError):
-            said = answer.text[:500] or "an empty body"
-        raise OrchestratorError(f"{at.model} refused ({answer.status_code}): {said}", where=at.base)
+            return str(_send("GET", at, "/version", _QUICK).json()["version"])
+        except (requests.RequestException, ValueError, KeyError, TypeError):
+            return ""
 
     def sleep(self, at: Endpoint) -> None:
         """Sleep mode's level 1. vLLM takes it again and again, and each call returns when the engine sleeps."""
@@ -86,6 +87,56 @@ class HttpModels:
                 hint=f"'orchestrator restart {at.model}' loads them again",
             )
         _order(at, "/wake_up")
+
+
+def _question(at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -> dict[str, object]:
+    parts: list[dict[str, object]] = [{"type": "text", "text": prompt}]
+    if image is not None:
+        url = f"data:{_media(image)};base64,{base64.b64encode(image).decode()}"
+        parts.insert(0, {"type": "image_url", "image_url": {"url": url}})
+    messages = [{"role": "user", "content": parts}]
+    return {"model": at.model, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
+
+
+@contextmanager
+def _answering(at: Endpoint, patience: float) -> Iterator[None]:
+    """What may become of a request, in words."""
+    hint = "see 'orchestrator status' and 'orchestrator logs'"
+    try:
+        yield
+    except requests.Timeout as error:
+        what = f"no answer within {patience:g} s: the engine is hung or has very much to do"
+        raise OrchestratorError(what, where=at.base, hint=hint) from error
+    except requests.RequestException as error:
+        raise OrchestratorError(f"{at.model} did not answer: {error}", where=at.base, hint=hint) from error
+
+
+def _refused(at: Endpoint, answer: requests.Response) -> OrchestratorError:
+    try:
+        said = answer.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        said = answer.text[:500] or "an empty body"
+    return OrchestratorError(f"{at.model} refused ({answer.status_code}): {said}", where=at.base)
+
+
+def _chunks(at: Endpoint, answer: requests.Response) -> Iterator[dict[str, Any]]:
+    """The chunks of a stream of events. OrchestratorError where it breaks off, or holds something else."""
+    for line in answer.iter_lines():
+        if line == b"data: [DONE]":
+            return
+        if line.startswith(b"data: "):
+            try:
+                chunk = json.loads(line.removeprefix(b"data: "))
+                chunk["choices"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise _broken(at, f": {line[:500].decode(errors='replace')}") from error
+            yield chunk
+    raise _broken(at)
+
+
+def _broken(at: Endpoint, said: str = "") -> OrchestratorError:
+    hint = "see 'orchestrator status' and 'orchestrator logs'"
+    return OrchestratorError(f"{at.model} broke off its answer{said}", where=at.base, hint=hint)
 
 
 def _order(at: Endpoint, path: str) -> None:
@@ -118,15 +169,31 @@ def _is_empty(at: Endpoint) -> bool:
 
 
 def _send(method: str, at: Endpoint, path: str, timeout: float, body: object = None) -> requests.Response:
+    """One request, and its answer as a whole."""
+    with _sent(method, at, path, timeout, body) as answer:
+        return answer
+
+
+@contextmanager
+def _sent(
+    method: str, at: Endpoint, path: str, timeout: float, body: object = None, *, stream: bool = False
+) -> Iterator[requests.Response]:
     """One request, straight to the server: the key goes to no proxy, and no further by a redirect."""
     headers = {"Authorization": f"Bearer {at.key}"} if at.key else {}
     with requests.Session() as session:
         session.trust_env = False
-        url = f"{at.base}{path}"
-        answer = session.request(method, url, json=body, headers=headers, timeout=timeout, allow_redirects=False)
-    if answer.status_code == requests.codes.unauthorized:
-        raise _unauthorised(at)
-    return answer
+        answer = session.request(
+            method,
+            f"{at.base}{path}",
+            json=body,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=stream,
+        )
+        if answer.status_code == requests.codes.unauthorized:
+            raise _unauthorised(at)
+        yield answer
 
 
 def _unauthorised(at: Endpoint) -> OrchestratorError:

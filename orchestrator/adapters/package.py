@@ -30,3 +30,8 @@ def inquiry() -> str:
 def probe_image() -> bytes:
     """The known image that a model is asked about before it counts as ready."""
     return (_ROOT / "probe.png").read_bytes()
+
+
+def reference_image(file: str) -> bytes:
+    """The picture of a reference task."""
+    return (_ROOT / "reference" / file).read_bytes()

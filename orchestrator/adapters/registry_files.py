@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from orchestrator.errors import Problem
@@ -25,10 +27,22 @@ def load_registry(directories: Sequence[Path] = ()) -> Registry:
     return load(layers, problems)
 
 
-def _built_in() -> list[SourceFile]:
+def entry_names(directories: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Names of the entries in the same places, sorted; the loader sees to it that files are named after them."""
+    found = {file.name.removesuffix(".yaml") for file in _built_in_files()}
+    for directory in directories:
+        with suppress(OSError, ValueError):
+            found |= {path.stem for path in directory.iterdir() if _is_entry(path)}
+    return tuple(sorted(found))
+
+
+def _built_in_files() -> list[Traversable]:
     folder = resources.files("orchestrator.registry").joinpath("models")
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return [SourceFile(f"models/{file.name}", file.read_text(encoding="utf-8")) for file in files]
+    return sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+
+
+def _built_in() -> list[SourceFile]:
+    return [SourceFile(f"models/{file.name}", file.read_text(encoding="utf-8")) for file in _built_in_files()]
 
 
 def _folder(directory: Path, problems: list[Problem]) -> list[SourceFile]:

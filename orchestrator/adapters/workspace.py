@@ -17,8 +17,9 @@ from typing import Any
 
 from orchestrator.adapters.lock_state import keepers, note_pid
 from orchestrator.errors import OrchestratorError
-from orchestrator.evidence import Fingerprint, Listing, Measurement
+from orchestrator.evidence import Fingerprint, Listing, Measurement, Verification, Verifications, from_record, to_record
 from orchestrator.observation import LockState, Previous
+from orchestrator.ports import HOST_LOCK
 from orchestrator.secretfile import LONGEST, Secret, StoredFile
 
 #: names another folder than $XDG_STATE_HOME/orchestrator or ~/.local/state/orchestrator; the lock then lies there too
@@ -27,6 +28,7 @@ _SHARED_LOCKS = Path("/run/lock")
 _PREPARING = "preparing"
 _MEASURED = "measurements.json"
 _LISTED = "listings.json"
+_VERIFIED = "verifications"
 _KEPT = "previous"
 _POLL = 0.2
 #: what ``write_atomically`` writes to before it replaces the file: ``.NAME.PID``
@@ -183,11 +185,28 @@ class StateFolder:
         kept = sorted([*others, listing], key=lambda known: (known.engine, known.image))
         write_atomically(self._root / _LISTED, json.dumps([asdict(known) for known in kept], indent=1).encode())
 
+    def verifications(self) -> Verifications:
+        """What was verified on this host: a file for each pair, which can be deleted without harm."""
+        found, remarks = [], []
+        for file in sorted((self._root / _VERIFIED).glob("*.json")):
+            try:
+                found.append(from_record(json.loads(file.read_text(encoding="utf-8"))))
+            except (OSError, ValueError) as error:
+                remarks.append(f"{file}: {error}; the record is passed over: verify the pair again, or delete the file")
+        return Verifications(tuple(sorted(found, key=lambda v: (v.model, v.engine))), tuple(remarks))
+
+    def attest(self, verification: Verification) -> None:
+        """Keep a verification, in place of an earlier one of its pair."""
+        name = f"{verification.model}.{verification.engine}.json"
+        text = json.dumps(to_record(verification), indent=1, ensure_ascii=False)
+        write_atomically(self._root / _VERIFIED / name, text.encode())
+
     @contextmanager
-    def lock(self, purpose: str, timeout: float) -> Iterator[None]:
-        """The host's lock. The kernel frees it when its holder dies, however it dies."""
-        with _opened(self._lock_path()) as descriptor:
-            self._acquire(descriptor, time.monotonic() + timeout, timeout)
+    def lock(self, purpose: str, timeout: float, name: str = HOST_LOCK) -> Iterator[None]:
+        """The host's lock, or another. The kernel frees it when its holder dies, however it dies."""
+        path = self._lock_path(name)
+        with _opened(path) as descriptor:
+            self._acquire(descriptor, time.monotonic() + timeout, timeout, path)
             # what we start holds the lock too: a Compose that outlives a killed orchestrator still changes this host
             os.set_inheritable(descriptor, True)  # noqa: FBT003
             holder = f"'{purpose}' of {getpass.getuser()} (pid {os.getpid()})"
@@ -217,7 +236,7 @@ class StateFolder:
         pid = note_pid(note)
         return LockState(held, note, bool(pid) and not _dead(pid), keepers(path) if held else (), str(path))
 
-    def _acquire(self, descriptor: int, deadline: float, timeout: float) -> None:
+    def _acquire(self, descriptor: int, deadline: float, timeout: float, path: Path) -> None:
         told = False
         while True:
             try:
@@ -229,7 +248,7 @@ class StateFolder:
             if time.monotonic() >= deadline:
                 raise OrchestratorError(
                     f"waited {timeout:g} s for the lock, which {holder or 'another orchestrator'} holds",
-                    where=str(self._lock_path()),
+                    where=str(path),
                     hint="wait for it to end, or end it; a dead process never holds the lock",
                 )
             # it has no name for the instant in which it has just been taken
@@ -238,10 +257,9 @@ class StateFolder:
                 told = True
             time.sleep(_POLL)
 
-    def _lock_path(self) -> Path:
-        if STATE_VARIABLE in os.environ or not _SHARED_LOCKS.is_dir():
-            return self._root / "orchestrator.lock"
-        return _SHARED_LOCKS / "orchestrator.lock"
+    def _lock_path(self, name: str = HOST_LOCK) -> Path:
+        shared = STATE_VARIABLE not in os.environ and _SHARED_LOCKS.is_dir()
+        return (_SHARED_LOCKS if shared else self._root) / f"{name}.lock"
 
 
 def _dead(pid: str) -> bool:

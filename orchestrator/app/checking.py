@@ -17,10 +17,17 @@ PATIENCE = 300
 
 
 def heard_before(world: World, specs: Sequence[ModelSpec]) -> tuple[Pair, ...]:
-    """Every pair with what its engine said last, if it was ever asked here. Docker is not needed."""
-    listings = world.workspace.listings()
+    """Every pair with what its engine said last, and what was verified, here. Docker is not needed."""
+    listings, known = world.workspace.listings(), world.workspace.verifications()
     pairs = (_pair(spec, engine, images) for spec, engine, images in _pairs(specs))
-    return tuple(replace(pair, listing=heard(listings, pair.engine, pair.images)) for pair in pairs)
+    return tuple(
+        replace(
+            pair,
+            listing=heard(listings, pair.engine, pair.images),
+            verified=known.of(pair.spec.name, pair.engine),
+        )
+        for pair in pairs
+    )
 
 
 def check(world: World, specs: Sequence[ModelSpec], tell: Callable[[str], None]) -> tuple[Pair, ...]:

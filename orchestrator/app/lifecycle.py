@@ -12,10 +12,19 @@ from orchestrator.plan.steps import Kind, Plan, Step
 from orchestrator.ports import LOCK_PATIENCE, Event, World
 
 
-def change(world: World, project: str, names: Sequence[str], kind: Kind, tell: Callable[[Event], None]) -> None:
-    """Stop, start or restart the models named."""
-    refuse_nameless(names, kind)
-    with world.workspace.lock(f"orchestrator {kind} {' '.join(names)}", LOCK_PATIENCE):
+def change(
+    world: World,
+    project: str,
+    names: Sequence[str],
+    kind: Kind,
+    tell: Callable[[Event], None],
+    *,
+    everything: bool = False,
+) -> None:
+    """Stop, start or restart the models named, without names only where ``everything`` of the project is meant."""
+    if not everything:
+        refuse_nameless(names, kind)
+    with world.workspace.lock(" ".join([f"orchestrator {kind}", *names]), LOCK_PATIENCE):
         chosen = containers(world, project, names)
         plan = Plan(project, "", tuple(Step(kind, c.service, "asked for", c.id) for c in chosen))
         with interruptible(world, kind, project, chosen):

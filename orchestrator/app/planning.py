@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from orchestrator.app.measuring import measured_like
@@ -11,22 +12,28 @@ from orchestrator.app.status import serving
 from orchestrator.compose import (
     ENV_FILE,
     ENV_TEXT,
+    EXAMPLE_FILE,
+    EXAMPLE_TEMPLATE,
     FLEET_FILE,
     FLEET_TEMPLATE,
     VOLUMES,
     ComposeDocument,
     document,
+    example,
     fleet,
 )
 from orchestrator.errors import EnvironmentProblem, RequestError
 from orchestrator.executor import Work
+from orchestrator.fleet.file import FleetFile
 from orchestrator.inventory import Gpu, Host
+from orchestrator.lockfile import Lock, pinned
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.images import all_images, in_question
+from orchestrator.plan.keeping import without
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.returning import to_keep
-from orchestrator.plan.steps import Plan, steps
+from orchestrator.plan.steps import Desired, Plan, steps
 from orchestrator.ports import World
 from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
@@ -64,10 +71,55 @@ def versions(world: World) -> tuple[str, str]:
     return engine.version, world.compose.version()
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where models are looked up: folders of entries, and where they are there, the fleet file and the lock.
+
+    ``given``: entries that were looked up already, in place of all these.
+    """
+
+    registries: tuple[Path, ...] = ()
+    fleet: FleetFile | None = None
+    lock: Path | None = None
+    given: tuple[ModelSpec, ...] = ()
+
+
+#: the built-in entries alone
+BUILT_IN = Source()
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The request with what the fleet adds to it, its entries with what fleet and lock pin, and all that are known."""
+
+    request: Request
+    specs: tuple[ModelSpec, ...]
+    catalogue: tuple[ModelSpec, ...]
+
+
+def choose(world: World, request: Request, source: Source, *, everything: bool = False) -> Chosen:
+    """What is asked for: of the fleet, without names all of it; of the registry, where there is no fleet."""
+    if everything and request.models:
+        raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
+    if source.fleet is None and not request.models and not everything:
+        raise RequestError(
+            "no model named, and there is no fleet file",
+            hint="name one or more ('orchestrator models list' shows them), or write a fleet file: 'orchestrator init'",
+        )
+    registry = world.library.registry(source.registries)
+    catalogue = tuple(registry.models.values())
+    if source.given:
+        return Chosen(request, source.given, catalogue)
+    lock = world.library.lock(source.lock) if source.lock else Lock()
+    if source.fleet is None:
+        specs = select(registry, request.models, everything=everything)
+        return Chosen(request, pinned(specs, lock), catalogue)
+    specs = source.fleet.specs(registry, request.models)
+    return Chosen(source.fleet.request(request), pinned(specs, lock), catalogue)
+
+
 def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
     """The entries asked for; RequestError names every unknown one."""
-    if everything and names:
-        raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
     if not everything and not names:
         raise RequestError("no model named", hint="name one or more; 'orchestrator models list' shows them")
     return tuple(registry.models.values()) if everything else registry.select(names)
@@ -90,13 +142,20 @@ def decide(
         )
         for d in documents
     ]
-    todo = steps(wanted, observation, world.workspace.unfinished())
+    todo = steps(wanted, observation, world.workspace.unfinished(), _leaving(request, wanted, observation))
     warnings = tuple(w for p in placements.fleet for w in p.warnings)
     plan = Plan(request.project, host.name, todo, warnings)
-    files = files_of(placements, documents, world, host, _applied(world, request.project, documents, observation))
+    staying = without(observation, _leaving(request, wanted, observation))
+    files = files_of(placements, documents, world, host, _applied(world, request.project, documents, staying))
     by_service = MappingProxyType({d.placement.service: d for d in documents})
     work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation))
     return Decided(plan, placements, specs, documents, work, observation)
+
+
+def _leaving(request: Request, wanted: Sequence[Desired], observation: Observation) -> tuple[Container, ...]:
+    """Containers of the project that serve nothing of it, where the request is about the whole of it."""
+    services = {d.service for d in wanted}
+    return tuple(c for c in observation.project(request.project) if request.whole and c.service not in services)
 
 
 def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: Host) -> Observation:
@@ -120,12 +179,17 @@ def held_by_others(world: World, gpus: Sequence[Gpu], ours: Sequence[Container])
 
 
 def rendered(
-    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host
+    world: World, request: Request, specs: tuple[ModelSpec, ...], host: Host, command_line: str = ""
 ) -> tuple[Placements, dict[str, bytes]]:
-    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at."""
+    """The files of a fleet on a host, from the registry alone: neither live memory nor containers are looked at.
+
+    ``command_line``: what writes them again, for their headers.
+    """
     placements = place(specs, request, host.idle, Observation())
-    documents = documents_of(placements.items, specs, host, world)
-    return placements, files_of(placements, documents, world, host, ())
+    documents = documents_of(placements.items, specs, host, world, command_line)
+    files = files_of(placements, documents, world, host, (), command_line)
+    needs = example(documents, world.library.templates()[EXAMPLE_TEMPLATE], command_line)
+    return placements, files | ({EXAMPLE_FILE: needs.encode()} if needs else {})
 
 
 def files_of(
@@ -134,12 +198,13 @@ def files_of(
     world: World,
     host: Host,
     others: Sequence[str],
+    command_line: str = "",
 ) -> dict[str, bytes]:
     """Every file of a rendered folder by name. ``others``: documents applied before that stay part of the fleet."""
     project = documents[0].placement.project if documents else ""
     template = world.library.templates()[FLEET_TEMPLATE]
     texts = {d.filename: d.text for d in documents}
-    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others)
+    texts[FLEET_FILE] = fleet(placements, project, host.name, documents, template, others, command_line)
     texts[ENV_FILE] = ENV_TEXT
     files = {name: text.encode() for name, text in texts.items()}
     for folder in sorted({folder for d in documents for folder in d.beside}):
@@ -148,12 +213,15 @@ def files_of(
 
 
 def documents_of(
-    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World
+    placements: Sequence[Placement], specs: Sequence[ModelSpec], host: Host, world: World, command_line: str = ""
 ) -> tuple[ComposeDocument, ...]:
     """The documents of placements, in their order."""
     by_name = {spec.name: spec for spec in specs}
     templates = world.library.templates()
-    return tuple(document(by_name[p.model], p, docker=host.docker, templates=templates) for p in placements)
+    return tuple(
+        document(by_name[p.model], p, docker=host.docker, templates=templates, command_line=command_line)
+        for p in placements
+    )
 
 
 def _applied(world: World, project: str, documents: Sequence[ComposeDocument], observation: Observation) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from orchestrator.app.planning import documents_of, select, this_host
+from orchestrator.app.planning import Decided, Source, choose, documents_of, this_host
 from orchestrator.compose import VOLUMES, ComposeDocument, Download, download_bytes, fetching
 from orchestrator.errors import FitError, OrchestratorError
 from orchestrator.executor import Work, advanced, prepare
@@ -23,18 +22,34 @@ from orchestrator.secretfile import HF_TOKEN, check
 _GB = 10**9
 
 
-def pull(world: World, request: Request, registries: Sequence[Path], tell: Callable[[Event], None]) -> None:
+def pull(world: World, request: Request, source: Source, tell: Callable[[Event], None]) -> None:
     """Fetch what the models need on this host, whatever runs there now; what is there already is kept."""
-    specs = select(world.library.registry(tuple(registries)), request.models, everything=False)
+    chosen = choose(world, request, source)
+    request, specs = chosen.request, chosen.specs
     host = this_host(world)
-    chosen = {spec.name: _document(world, request, spec, host) for spec in specs}
-    downloads = [(spec, _download(world, request, spec, chosen[spec.name])) for spec in specs]
+    documents = {spec.name: _document(world, request, spec, host) for spec in specs}
+    downloads = [(spec, _download(world, request, spec, documents[spec.name])) for spec in specs]
     with world.workspace.lock(f"orchestrator pull {' '.join(request.models)}", LOCK_PATIENCE):
-        work = _work(world, request, tuple(chosen.values()))
+        work = _work(world, request, tuple(documents.values()))
         _check_disk(world, work, [spec for spec, download in downloads if download], tell)
         for event in prepare(work, world):
             tell(event)
     # without the lock: it may take hours, and whoever starts models meanwhile has no reason to wait
+    for spec, download in downloads:
+        for event in _weights(world, spec, download):
+            tell(event)
+
+
+def fetch(world: World, request: Request, decided: Decided, tell: Callable[[Event], None]) -> None:
+    """Fetch what a plan needs, so that its start is that of the engines alone."""
+    specs = {spec.name: spec for spec in decided.specs}
+    pairs = [(specs[d.placement.model], d) for d in decided.documents]
+    downloads = [(spec, found) for spec, d in pairs if (found := _download(world, request, spec, d))]
+    with world.workspace.lock(f"orchestrator pull {' '.join(request.models)}", LOCK_PATIENCE):
+        if downloads:
+            _check_disk(world, decided.work, [spec for spec, _ in downloads], tell)
+        for event in prepare(decided.work, world):
+            tell(event)
     for spec, download in downloads:
         for event in _weights(world, spec, download):
             tell(event)

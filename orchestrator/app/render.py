@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.app.planning import rendered, select, this_host
-from orchestrator.compose import WRITTEN
+from orchestrator.app.planning import Source, choose, rendered, this_host
+from orchestrator.compose import BUILTIN_FOLDER, EXAMPLE_FILE, GATE_FOLDER, WRITTEN
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.request import Request
 from orchestrator.ports import World
@@ -34,19 +34,24 @@ class Rendered:
 def render(
     world: World,
     request: Request,
-    registries: Sequence[Path],
+    source: Source,
     inventory: Path | None,
     output: Path,
     *,
     everything: bool,
     write: bool,
+    command_line: str = "",
 ) -> Rendered:
-    """Render into a folder, or only compare with it. Files of models that are no longer rendered count as stale."""
-    specs = select(world.library.registry(registries), request.models, everything=everything)
-    host = world.library.inventory(inventory) if inventory else this_host(world)
-    placements, files = rendered(world, request, specs, host)
+    """Render into a folder, or only compare with it. Files of models that are no longer rendered count as stale.
+
+    ``command_line``: what does it again, for the files' headers.
+    """
+    chosen = choose(world, request, source, everything=everything)
+    file = inventory or (source.fleet.host if source.fleet else None)
+    host = world.library.inventory(file) if file else this_host(world)
+    placements, files = rendered(world, chosen.request, chosen.specs, host, command_line)
     present = world.library.folder(output)
-    stale = {name for name, data in present.items() if _ours(name, data)} - set(files) if everything else set()
+    stale = _ours(present) - set(files) if everything or chosen.request.whole else set()
     changed = [name for name in sorted({*files, *stale}) if present.get(name) != files.get(name)]
     differences = tuple(Difference(output / name, present.get(name, b""), files.get(name, b"")) for name in changed)
     if write:
@@ -54,6 +59,10 @@ def render(
     return Rendered(len(files), differences, placements.omitted)
 
 
-def _ours(name: str, data: bytes) -> bool:
-    """Whether a file is a document written here before: not a user's own, nor another host's in a folder below."""
-    return "/" not in name and name.endswith(".yaml") and WRITTEN.encode() in data
+def _ours(present: Mapping[str, bytes]) -> set[str]:
+    """Names of the files written here before: not a user's own, nor another host's in a folder below."""
+    written = (name for name, data in present.items() if WRITTEN.encode() in data)
+    top = {name for name in written if "/" not in name and name.endswith((".yaml", EXAMPLE_FILE))}
+    folders = (GATE_FOLDER, *sorted({name.rpartition("/")[0] for name in present if name.startswith(BUILTIN_FOLDER)}))
+    mounted = [f"{folder}/" for folder in folders if any(f'"./{folder}"'.encode() in present[name] for name in top)]
+    return top | {name for name in present if name.startswith(tuple(mounted))}

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from orchestrator.app.asking import asked
 from orchestrator.app.measuring import measure
-from orchestrator.app.planning import Decided, decide, select, this_host, versions
+from orchestrator.app.planning import BUILT_IN, Decided, Source, choose, decide, this_host, versions
 from orchestrator.app.returning import Begun, Outcome, answered, begun, failed
-from orchestrator.errors import EnvironmentProblem, Interrupted, OrchestratorError
+from orchestrator.errors import EnvironmentProblem, FitError, Interrupted, OrchestratorError
 from orchestrator.executor import apply
 from orchestrator.following import follow
+from orchestrator.inventory import Host, as_named
 from orchestrator.plan.assignment import Improve
 from orchestrator.plan.packing import Bin, Item, Packing, Strategy
 from orchestrator.plan.placement import Known
@@ -28,7 +29,7 @@ from orchestrator.secretfile import API_KEY, check
 class Options:
     """How to go about it. ``timeout``: seconds for all of it, None for no limit; ``optimal``: with CP-SAT."""
 
-    registries: tuple[Path, ...] = ()
+    source: Source = BUILT_IN
     inventory: Path | None = None
     dry_run: bool = False
     wait: bool = True
@@ -45,19 +46,42 @@ class Screen:
     agree: Callable[[Sequence[Step]], bool]
 
 
-def plan(world: World, request: Request, options: Options, *, everything: bool = False) -> Decided:
-    """The plan, and nothing is done. For another host's inventory Docker is looked at only if there is one."""
-    registry = world.library.registry(options.registries)
-    specs = select(registry, request.models, everything=everything)
-    known = Known(improve=_solver() if options.optimal else None, catalogue=tuple(registry.models.values()))
-    if options.inventory is None:
-        return decide(world, request, specs, this_host(world), known)
-    host = world.library.inventory(options.inventory)
+def plan(
+    world: World, request: Request, options: Options, *, everything: bool = False, elsewhere: bool = False
+) -> Decided:
+    """The plan, and nothing is done. For another host's inventory Docker is looked at only if there is one.
+
+    ``elsewhere``: this may be another machine than the fleet's, which then counts as empty.
+    """
+    chosen = choose(world, request, options.source, everything=everything)
+    known = Known(improve=_solver() if options.optimal else None, catalogue=chosen.catalogue)
+    host, note = _host(world, options, elsewhere=elsewhere)
+    decided = decide(world, chosen.request, chosen.specs, host, known, observe=not note)
+    return replace(decided, plan=replace(decided.plan, warnings=(note, *decided.plan.warnings))) if note else decided
+
+
+def _host(world: World, options: Options, *, elsewhere: bool) -> tuple[Host, str]:
+    """The host to plan for, and where what runs here is not looked at, the reason."""
+    fleet = options.source.fleet
+    if options.inventory is not None:
+        return world.library.inventory(options.inventory), "" if _has_docker(world) else "no Docker here"
+    if fleet is None or fleet.host is None:
+        return this_host(world), ""
+    named = world.library.inventory(fleet.host)
+    try:
+        return as_named(named, this_host(world)), ""
+    except (EnvironmentProblem, FitError) as error:
+        if not elsewhere:
+            raise
+        return named, f"{error.what}; so this is the plan for an empty {named.name}"
+
+
+def _has_docker(world: World) -> bool:
     try:
         versions(world)
     except EnvironmentProblem:
-        return decide(world, request, specs, host, known, observe=False)
-    return decide(world, request, specs, host, known)
+        return False
+    return True
 
 
 def _solver() -> Improve:
@@ -78,7 +102,7 @@ def up(world: World, request: Request, options: Options, screen: Screen) -> tupl
         screen.plan(plan(world, request, options))
         return ()
     versions(world)  # before the lock, so that a machine without Docker is left untouched
-    with world.workspace.lock(f"orchestrator up {' '.join(request.models)}", LOCK_PATIENCE):
+    with world.workspace.lock(" ".join(["orchestrator up", *request.models]), LOCK_PATIENCE):
         decided = plan(world, request, options)
         screen.plan(decided)
         _check(world, decided)
@@ -147,7 +171,8 @@ def _check_secrets(world: World, decided: Decided) -> None:
 
 def _consent(decided: Decided, screen: Screen) -> None:
     serving = {c.id for c in decided.observation.containers if c.ready}
-    lost = [step for step in decided.plan.of(*DESTRUCTIVE) if step.target in serving]
+    wanted = {document.placement.service for document in decided.documents}
+    lost = [s for s in decided.plan.of(*DESTRUCTIVE) if s.target in serving or s.subject not in wanted]
     if lost and not screen.agree(lost):
         raise OrchestratorError("declined; nothing was changed", hint="--yes agrees beforehand")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ImageBuilder,
         Library,
         ModelClient,
+        Origins,
         Pulse,
         Workspace,
     )
@@ -77,6 +78,13 @@ class RealWorld:
         from orchestrator.adapters.pulse import HttpPulse
 
         return HttpPulse()
+
+    @cached_property
+    def origins(self) -> Origins:
+        """HTTP, and the Docker SDK."""
+        from orchestrator.adapters.origins import HubAndRegistries
+
+        return HubAndRegistries()
 
     @cached_property
     def clock(self) -> Clock:

@@ -6,15 +6,19 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator import __version__
 from orchestrator.cli.context import Context
+from orchestrator.cli.verb import Verbs
 from orchestrator.errors import Interrupted, OrchestratorError, RequestError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from orchestrator.ports import World
 
 #: verb to its one line of help; kept here so that --help imports no verb
@@ -22,8 +26,10 @@ _VERBS = {
     "models": "List, show, validate and check registry entries.",
     "inventory": "Show this host's GPUs, Docker and Compose.",
     "recommend": "Show which models a GPU can run, and with what limits.",
+    "init": "Write a first fleet file for this host.",
     "plan": "Show what 'up' would do, with causes.",
     "render": "Write docker-compose files for a host.",
+    "lock": "Pin weights by commit and images by digest, in a file.",
     "pull": "Fetch models' images and weights ahead of time.",
     "up": "Start models and follow them until they have answered.",
     "status": "Show what runs.",
@@ -36,11 +42,14 @@ _VERBS = {
     "wake": "Wake models that sleep.",
     "down": "Remove models' containers; weights stay.",
     "doctor": "Check this machine, and say what to do.",
+    "verify": "Ask models on each engine what is known, and record the evidence.",
     "image": "List and build our images.",
+    "export": "Print connection settings for clients.",
+    "completion": "Print the script for completion in a shell.",
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(Verbs):
     """A group whose commands are modules, imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -57,14 +66,20 @@ class _Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_VERBS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Of verbs what is written here, so that none is imported for it; all else by click."""
+        from click.shell_completion import CompletionItem
+
+        if not incomplete.startswith("-"):
+            return [CompletionItem(verb, help=line) for verb, line in _VERBS.items() if verb.startswith(incomplete)]
+        return super().shell_complete(ctx, incomplete)
+
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--project",
-    default="orchestrator",
-    show_default=True,
     envvar="ORCHESTRATOR_PROJECT",
-    help="Compose project.",
+    help="Compose project.  [default: the fleet's, else orchestrator]",
 )
 @click.option(
     "--registry",
@@ -74,12 +89,27 @@ class _Lazy(click.Group):
     metavar="DIR",
     help="A folder of your own entries; may be given several times. They add to the built-in ones and override them.",
 )
+@click.option(
+    "--fleet",
+    type=click.Path(path_type=Path),
+    envvar="ORCHESTRATOR_FLEET",
+    metavar="FILE",
+    help="The fleet file.  [default: orchestrator.yaml, if it is there]",
+)
+@click.option("--no-fleet", is_flag=True, help="Leave the fleet file aside.")
 @click.option("--verbose", is_flag=True, help="Show the output of builds and pulls, and tracebacks.")
 @click.version_option(__version__, prog_name="orchestrator")
 @click.pass_context
-def cli(ctx: click.Context, project: str, registry: tuple[str, ...], verbose: bool) -> None:
+def cli(
+    ctx: click.Context,
+    project: str | None,
+    registry: tuple[str, ...],
+    fleet: Path | None,
+    no_fleet: bool,
+    verbose: bool,
+) -> None:
     """Run vision-language and OCR models in containers on your own GPUs."""
-    ctx.obj = Context.of(ctx.obj, project, registry, verbose)
+    ctx.obj = Context.of(ctx.obj, verbose, project, registry).with_fleet(fleet, aside=no_fleet)
 
 
 def run(arguments: Sequence[str], world: World | None = None) -> int:

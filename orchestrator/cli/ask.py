@@ -7,12 +7,20 @@ from pathlib import Path
 import click
 
 from orchestrator.app.lifecycle import ask
+from orchestrator.cli import completing
 from orchestrator.cli.context import Context
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import RequestError
 
 
-@click.command()
-@click.argument("name")
+@click.command(
+    cls=Verb,
+    examples={
+        "Have it read a picture": 'orchestrator ask got-ocr2 "Read the text." --image page.png',
+        "A short answer to a question without one": 'orchestrator ask qwen2-vl-2b "Say yes." --max-tokens 4',
+    },
+)
+@click.argument("name", shell_complete=completing.present)
 @click.argument("prompt")
 @click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="An image to ask about.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Longest answer.")

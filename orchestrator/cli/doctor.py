@@ -10,13 +10,21 @@ from orchestrator.app.doctor import doctor, fix
 from orchestrator.checkup.values import Finding, exit_code
 from orchestrator.cli.context import Context, as_json, print_json
 from orchestrator.cli.progress import Progress
+from orchestrator.cli.terminal import look
+from orchestrator.cli.verb import Verb
 from orchestrator.plan.leftovers import Leftover
 from orchestrator.report.table import table
 
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "What is wrong here, and what to do": "orchestrator doctor",
+        "Mend what can be mended safely": "orchestrator doctor --fix",
+    },
+)
 @as_json
 @click.option("--fix", "mend", is_flag=True, help="Remove leftovers that don't run, and give volumes to their user.")
 @click.pass_obj
@@ -32,7 +40,8 @@ def command(context: Context, as_json: bool, mend: bool) -> int:
     if as_json:
         print_json(_json(findings, done, fixed=mend))
     else:
-        click.echo(table([(_MARKS[f.verdict], f.check, f.detail) for f in findings]), nl=False)
+        rows = [(_MARKS[f.verdict], f.check, f.detail) for f in findings]
+        click.echo(table(rows, look=look(), prose=True, toned=0), nl=False)
         for line in dict.fromkeys(f"{f.check}: {f.hint}" for f in findings if f.hint):
             click.echo(line)
     return exit_code(findings)

@@ -8,10 +8,18 @@ import click
 
 from orchestrator.app.planning import this_host
 from orchestrator.cli.context import Context, as_json, print_json
+from orchestrator.cli.terminal import look
+from orchestrator.cli.verb import Verb
 from orchestrator.report.inventory import inventory_json, inventory_text, inventory_yaml
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "What this host has": "orchestrator inventory",
+        "Keep it for 'plan' and 'render' elsewhere": "orchestrator inventory --output hosts/gpu01.yaml",
+    },
+)
 @as_json
 @click.option(
     "--output",
@@ -29,4 +37,4 @@ def command(context: Context, as_json: bool, output: Path | None) -> None:
     elif as_json:
         print_json(inventory_json(host))
     else:
-        click.echo(inventory_text(host), nl=False)
+        click.echo(inventory_text(host, look()), nl=False)

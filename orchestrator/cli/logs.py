@@ -7,11 +7,18 @@ import sys
 import click
 
 from orchestrator.app.lifecycle import logs
+from orchestrator.cli import completing
 from orchestrator.cli.context import Context
+from orchestrator.cli.verb import Verb
 
 
-@click.command()
-@click.argument("name")
+@click.command(
+    cls=Verb,
+    examples={
+        "The last lines, and what comes": "orchestrator logs qwen2-vl-2b --tail 50 --follow",
+    },
+)
+@click.argument("name", shell_complete=completing.present)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what it prints next.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.pass_obj

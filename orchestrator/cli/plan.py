@@ -19,13 +19,22 @@ from orchestrator.cli.context import (
     publishing,
     unpinned,
 )
+from orchestrator.cli.terminal import look
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import FitError
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
 from orchestrator.report.plan import plan_json, plan_text
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "What 'up' would do": "orchestrator plan qwen2-vl-2b got-ocr2",
+        "What a claim is made of": "orchestrator plan qwen2-vl-2b --mode vllm --explain",
+        "What another host could serve": "orchestrator plan --all --allow-unpinned --inventory gpu01.yaml",
+    },
+)
 @names
 @click.option("--all", "everything", is_flag=True, help="Every model of the registry.")
 @mode
@@ -43,7 +52,7 @@ def command(
     everything: bool,
     mode: Mode,
     gpu: str,
-    strategy: Strategy,
+    strategy: Strategy | None,
     optimal: bool,
     address: str,
     api_key: bool | None,
@@ -53,6 +62,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Show what 'up' would do: engine, GPU, port and name of each model, and the steps with their causes.
+
+    Without names it is about the fleet.
 
     With --all, models that do not fit beside the others are left out and named; the exit code is then 3.
     """
@@ -68,10 +79,10 @@ def command(
         address=address,
         api_key=api_key,
     )
-    options = Options(context.registries, inventory, optimal=optimal)
-    decided = plan(context.world, request, options, everything=everything)
+    options = Options(context.source, inventory, optimal=optimal)
+    decided = plan(context.world, request, options, everything=everything, elsewhere=True)
     if as_json:
         print_json(plan_json(decided.plan, decided.placements))
     else:
-        click.echo(plan_text(decided.plan, decided.placements, explain=explain), nl=False)
+        click.echo(plan_text(decided.plan, decided.placements, look(), explain=explain), nl=False)
     return FitError.exit_code if decided.placements.left_out else 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
 from orchestrator.cli.context import print_line
+from orchestrator.cli.terminal import moves, size
 from orchestrator.ports import Event
 from orchestrator.report.progress import event_json, live, sentence
 
@@ -22,7 +21,7 @@ class Progress:
 
     ``talks``: the phases of which a pipe gets a line from time to time; of all others it gets none but the first.
 
-    There are no colours, so that ``NO_COLOR`` changes nothing; a terminal that can't move its cursor is a pipe here.
+    There are no colours. A terminal that can't move its cursor is a pipe here.
     """
 
     def __init__(
@@ -34,9 +33,9 @@ class Progress:
     ) -> None:
         self._talks = talks
         self._out = out or sys.stderr
-        self._columns = columns or (lambda: shutil.get_terminal_size().columns)
+        self._columns = columns or (lambda: size()[0])
         self._verbose = verbose
-        self._live = self._out.isatty() and not verbose and os.environ.get("TERM") != "dumb"
+        self._live = moves(self._out) and not verbose
         self._shown: dict[str, str] = {}
         self._drawn = 0
         self._spoke = 0.0

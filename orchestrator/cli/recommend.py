@@ -8,10 +8,18 @@ import click
 
 from orchestrator.app.recommend import host_of, recommend
 from orchestrator.cli.context import Context, as_json, inventory, print_json
+from orchestrator.cli.terminal import look
+from orchestrator.cli.verb import Verb
 from orchestrator.report.recommend import recommend_json, recommend_text
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "What this host could serve": "orchestrator recommend",
+        "What a card of 16 GiB could": "orchestrator recommend --gpu-memory 16",
+    },
+)
 @click.option("--gpu-memory", type=click.FloatRange(min=0.5), metavar="GIB", help="For one GPU of so many GiB.")
 @inventory
 @as_json
@@ -23,4 +31,4 @@ def command(context: Context, gpu_memory: float | None, inventory: Path | None, 
     if as_json:
         print_json(recommend_json(advice, host))
     else:
-        click.echo(recommend_text(advice, host), nl=False)
+        click.echo(recommend_text(advice, host, look()), nl=False)

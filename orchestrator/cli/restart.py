@@ -5,13 +5,20 @@ from __future__ import annotations
 import click
 
 from orchestrator.app.lifecycle import change
-from orchestrator.cli.context import Context, names
+from orchestrator.cli.context import Context, present_names
 from orchestrator.cli.progress import Progress
+from orchestrator.cli.verb import Verb
 
 
-@click.command()
-@names
+@click.command(
+    cls=Verb,
+    examples={
+        "Try a parked model again": "orchestrator restart qwen2-vl-2b",
+    },
+)
+@present_names
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...]) -> None:
     """Restart models, parked ones too."""
-    change(context.world, context.project, names, "restart", Progress(context.verbose).event)
+    tell = Progress(context.verbose).event
+    change(context.world, context.project, names, "restart", tell, everything=context.fleet_path is not None)

@@ -2,37 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import click
 
 from orchestrator.app.status import alive, containers, unanswered
-from orchestrator.cli.context import Context, as_json, names, print_json
+from orchestrator.cli.context import Context, as_json, present_names, print_json, print_line
+from orchestrator.cli.terminal import Board, look
+from orchestrator.cli.verb import Verb
 from orchestrator.diagnosing import diagnosed
+from orchestrator.diagnosis import Diagnosis
+from orchestrator.errors import Interrupted
 from orchestrator.observation import Container
-from orchestrator.report.status import status_json, status_table
+from orchestrator.report.status import landmarks, status_json, status_table
 
 _EVERY = 2.0
 
 
-@click.command()
-@names
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look: containers, and by their ids what was found out about them."""
+
+    containers: tuple[Container, ...]
+    probes: Mapping[str, str]
+    uses: Mapping[str, int]
+    why: Mapping[str, Diagnosis]
+
+    def json(self) -> dict[str, object]:
+        return status_json(self.containers, self.probes, self.uses, self.why)
+
+    def landmarks(self) -> object:
+        return landmarks(self.containers, self.probes, self.uses, self.why)
+
+    def failed(self) -> bool:
+        return any(c.failed or c.phase == "unresponsive" for c in self.containers)
+
+
+@click.command(
+    cls=Verb,
+    examples={
+        "What runs": "orchestrator status",
+        "Go on looking, until Ctrl-C": "orchestrator status --watch",
+        "Ask every model something, for a monitor": "orchestrator status --probe --json",
+    },
+)
+@present_names
 @as_json
-@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Look every two seconds, until Ctrl-C; in a pipe only changes are shown.")
 @click.option("--probe", "ask", is_flag=True, help="Ask every ready model a real question.")
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool, ask: bool) -> int:
     """Show what runs, or only the models named. Exit code 1 if one of them is dead."""
-    while True:
-        found = alive(context.world, containers(context.world, context.project, names))
-        probes = _probes(context, found) if ask else {}
-        found = unanswered(found, [id_ for id_, said in probes.items() if said.startswith("failed")])
-        if watch:
-            click.clear()
-        _show(context, found, probes, _uses(context, found), as_json)
-        if not watch:
-            return int(any(c.failed or c.phase == "unresponsive" for c in found))
-        context.world.clock.sleep(_EVERY)
+    if watch:
+        _watch(context, names, as_json, ask)
+    seen = _look(context, names, ask)
+    if as_json:
+        print_json(seen.json())
+    else:
+        click.echo(_text(context, seen, everything=not names), nl=False)
+    return int(seen.failed())
+
+
+def _watch(context: Context, names: tuple[str, ...], as_json: bool, ask: bool) -> None:
+    """Until Ctrl-C, which is how it is meant to end."""
+    board = Board()
+    told: object = None
+    try:
+        while True:
+            seen = _look(context, names, ask)
+            if not as_json:
+                board.show(_text(context, seen, everything=not names), seen.landmarks())
+            elif seen.landmarks() != told:
+                told = seen.landmarks()
+                print_line(seen.json())
+            context.world.clock.sleep(_EVERY)
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(Interrupted.exit_code) from None
+
+
+def _look(context: Context, names: tuple[str, ...], ask: bool) -> _Seen:
+    found = alive(context.world, containers(context.world, context.project, names))
+    probes = _probes(context, found) if ask else {}
+    found = unanswered(found, [id_ for id_, said in probes.items() if said.startswith("failed")])
+    return _Seen(found, probes, _uses(context, found), diagnosed(context.world, found))
 
 
 def _probes(context: Context, found: Sequence[Container]) -> dict[str, str]:
@@ -51,19 +104,24 @@ def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
     return used(context.world, found)
 
 
-def _show(
-    context: Context, found: Sequence[Container], probes: dict[str, str], uses: dict[str, int], as_json: bool
-) -> None:
-    why = diagnosed(context.world, found)
-    if as_json:
-        print_json(status_json(found, probes, uses, why))
-    elif found:
-        click.echo(status_table(found, context.world.clock.now(), probes, uses, why), nl=False)
-    else:
-        click.echo(f"nothing runs in project {context.project}")
-    if not as_json:
-        for kept in context.world.workspace.kept(context.project):
-            click.echo(
-                f"note: {kept.service}: {kept.image} served before; "
-                f"'orchestrator up {kept.model}' brings it back if this one fails"
-            )
+def _text(context: Context, seen: _Seen, *, everything: bool) -> str:
+    now = context.world.clock.now()
+    table = status_table(seen.containers, now, seen.probes, seen.uses, seen.why, look())
+    notes = [*(_notes(context, seen.containers) if everything else ()), *_kept(context)]
+    return (table or f"nothing runs in project {context.project}\n") + "".join(f"note: {note}\n" for note in notes)
+
+
+def _notes(context: Context, found: Sequence[Container]) -> Iterator[str]:
+    """How what runs differs from the fleet."""
+    listed = context.fleet.fleet.models if context.fleet else {}
+    there = {c.model for c in found}
+    yield from (f"{name} is in the fleet and has no container" for name in listed if name not in there)
+    strangers = sorted(there - set(listed)) if listed else []
+    yield from (f"{name} is not in the fleet; the next 'orchestrator up' would remove it" for name in strangers)
+
+
+def _kept(context: Context) -> Iterator[str]:
+    """What a failure would bring back."""
+    for kept in context.world.workspace.kept(context.project):
+        back = f"'orchestrator up {kept.model}' brings it back if this one fails"
+        yield f"{kept.service}: {kept.image} served before; {back}"

@@ -5,13 +5,20 @@ from __future__ import annotations
 import click
 
 from orchestrator.app.lifecycle import change
-from orchestrator.cli.context import Context, names
+from orchestrator.cli.context import Context, present_names
 from orchestrator.cli.progress import Progress
+from orchestrator.cli.verb import Verb
 
 
-@click.command()
-@names
+@click.command(
+    cls=Verb,
+    examples={
+        "Free the GPU and keep the container": "orchestrator stop qwen2-vl-2b",
+    },
+)
+@present_names
 @click.pass_obj
 def command(context: Context, names: tuple[str, ...]) -> None:
     """Stop models; their containers stay."""
-    change(context.world, context.project, names, "stop", Progress(context.verbose).event)
+    tell = Progress(context.verbose).event
+    change(context.world, context.project, names, "stop", tell, everything=context.fleet_path is not None)

@@ -24,6 +24,8 @@ from orchestrator.cli.context import (
     unpinned,
 )
 from orchestrator.cli.progress import JsonLines, Progress
+from orchestrator.cli.terminal import look
+from orchestrator.cli.verb import Verb
 from orchestrator.diagnosing import diagnosed
 from orchestrator.errors import OrchestratorError
 from orchestrator.plan.packing import Strategy
@@ -33,7 +35,15 @@ from orchestrator.report.plan import plan_json, plan_text
 from orchestrator.report.status import status_json, status_table
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "Start two models, and wait until both have answered": "orchestrator up qwen2-vl-2b got-ocr2",
+        "On vLLM, on the second GPU": "orchestrator up qwen2-vl-2b --mode vllm --gpu 1",
+        "For the whole network, with an API key": "orchestrator up qwen2-vl-2b --address 0.0.0.0",
+        "Only show what it would do": "orchestrator up qwen2-vl-2b --dry-run",
+    },
+)
 @names
 @mode
 @gpu
@@ -43,7 +53,7 @@ from orchestrator.report.status import status_json, status_table
 )
 @click.option("--no-wait", is_flag=True, help="Return as soon as the containers exist.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
-@click.option("--yes", is_flag=True, help="Replace models that serve, without asking.")
+@click.option("--yes", is_flag=True, help="Replace and remove models without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @packing
 @publishing
@@ -55,7 +65,7 @@ def command(
     names: tuple[str, ...],
     mode: Mode,
     gpu: str,
-    strategy: Strategy,
+    strategy: Strategy | None,
     optimal: bool,
     address: str,
     api_key: bool | None,
@@ -68,7 +78,10 @@ def command(
     inventory: Path | None,
     allow_unpinned: bool,
 ) -> None:
-    """Start models, each in a container of its own, and follow them until they have answered."""
+    """Start models, each in a container of its own, and follow them until they have answered.
+
+    Without names it brings up the fleet, and removes what runs in its project and is not in it.
+    """
     request = Request(
         names,
         project=context.project,
@@ -81,25 +94,25 @@ def command(
         address=address,
         api_key=api_key,
     )
-    options = Options(context.registries, inventory, dry_run, not no_wait, timeout, optimal)
+    source = context.source
+    options = Options(source, inventory, dry_run, not no_wait, timeout, optimal)
 
     def agree(steps: Sequence[Step]) -> bool:
-        lost = ", ".join(f"{step.subject} ({step.cause})" for step in steps)
-        back = "" if no_wait else " It comes back if the new one fails."
-        return confirmed(f"This ends what serves now: {lost}.{back} Go on?", yes)
+        return confirmed(f"{_ends(steps, comes_back=not no_wait)} Go on?", yes)
 
     def show(decided: Decided) -> None:
         if as_json:
             print_line({"schema": 1, "event": "plan", "plan": plan_json(decided.plan, decided.placements)})
         else:
-            click.echo(plan_text(decided.plan, decided.placements), nl=False)
+            click.echo(plan_text(decided.plan, decided.placements, look()), nl=False)
 
     with Progress(context.verbose) as progress:
         tell = JsonLines().event if as_json else progress.event
         failed = up(context.world, request, options, Screen(show, tell, agree))
     if dry_run:
         return
-    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in names])
+    asked = source.fleet.chosen(names) if source.fleet else names
+    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in asked])
     wrong = {o.service: o.wrong for o in failed if o.wrong}
     probes = {c.id: f"failed: {wrong[c.service]}" for c in found if c.ready and c.service in wrong}
     found = unanswered(found, probes)
@@ -109,9 +122,20 @@ def command(
         models = status_json(found, probes, {}, why)["models"]
         print_line({"schema": 1, "event": "end", "models": models, "failed": late})
     else:
-        click.echo(status_table(found, context.world.clock.now(), probes, {}, why), nl=False)
+        click.echo(status_table(found, context.world.clock.now(), probes, {}, why, look()), nl=False)
     if failed:
-        raise _not_ready(failed, names[0])
+        raise _not_ready(failed, asked[0])
+
+
+def _ends(steps: Sequence[Step], *, comes_back: bool) -> str:
+    """What ends with these steps, in words."""
+    replaced, removed = (
+        ", ".join(f"{step.subject} ({step.cause})" for step in steps if step.kind == kind)
+        for kind in ("replace", "remove")
+    )
+    back = " It comes back if the new one fails." if comes_back else ""
+    words = [f"This ends what serves now: {replaced}.{back}"] if replaced else []
+    return " ".join([*words, *([f"This removes: {removed}."] if removed else [])])
 
 
 def _not_ready(outcomes: Sequence[Outcome], name: str) -> OrchestratorError:

@@ -80,8 +80,9 @@ def in_question(specs: Sequence[ModelSpec], request: Request, observation: Obser
     """The images of which only a registry can say whether they can be had, where another would take their place."""
     found: set[str] = set()
     for spec in specs:
-        old = existing_container(spec.name, request, observation)
-        for name in _asked_for(spec, request, old.engine if old else ""):
+        asked = request.of(spec.name)
+        old = existing_container(spec.name, asked, observation)
+        for name in _asked_for(spec, asked, old.engine if old else ""):
             engine = spec.engine(name)
             for device in engine.devices if engine else ():
                 images = images_of(engine, device) if engine else ()

@@ -58,7 +58,7 @@ def options(
         for option in _of_engine(spec, name, host, pinned, -_ENGINE_STEP * rank, known)
     ]
     if not found:
-        raise _nowhere(spec, host, pinned)
+        raise _nowhere(spec, host, pinned, engines)
     return tuple(found)
 
 
@@ -184,7 +184,8 @@ def refuse_unpinned(specs: Sequence[ModelSpec]) -> None:
         raise RequestError(
             f"the repository's own code would run, and no revision of it is pinned: {', '.join(unpinned)}",
             where="source.revision is null in the registry",
-            hint="pin a revision that you have read, in an entry of your own, or take the newest with --allow-unpinned",
+            hint="'orchestrator lock' pins the newest; pin one that you have read in an entry of your own, or take "
+            "whatever is newest at each start with --allow-unpinned",
         )
 
 
@@ -208,7 +209,9 @@ def _warnings(spec: ModelSpec, name: EngineName, engine: Engine, device: Device)
     return tuple(found)
 
 
-def _nowhere(spec: ModelSpec, host: Host, pinned: tuple[str, ...]) -> FitError | RequestError:
+def _nowhere(
+    spec: ModelSpec, host: Host, pinned: tuple[str, ...], engines: Sequence[EngineName]
+) -> FitError | RequestError:
     if len(pinned) > 1:
         unequal = len({host.gpu(gpu).kind for gpu in pinned}) > 1
         return RequestError(
@@ -228,4 +231,13 @@ def _nowhere(spec: ModelSpec, host: Host, pinned: tuple[str, ...]) -> FitError |
         f"{spec.name} needs a GPU, and {host.name} has none that can be used",
         where=host.gpu_note,
         hint="run 'orchestrator doctor' for what is missing",
+        missing=min(_least(spec, name) for name in engines),
     )
+
+
+def _least(spec: ModelSpec, name: EngineName) -> int:
+    """Bytes that the model claims of a GPU at its smallest, on a card of the smaller kind."""
+    engine = spec.engine(name)
+    assert engine is not None  # noqa: S101 (only engines of the entry are asked for)
+    rungs = [rung for rung in ladder(spec, engine) if rung.profile.gpus == 1] or ladder(spec, engine)
+    return min(claim(spec, name, rung.profile, context_size(())).total for rung in rungs)

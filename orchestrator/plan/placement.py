@@ -13,7 +13,16 @@ from orchestrator.memory import Claim
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.assignment import Assignment, Improve, Rooms, assign, most_room, rooms, take
 from orchestrator.plan.images import Image, choose, images_of
-from orchestrator.plan.keeping import as_it_runs, engine_of, existing_container, freed, is_replaced, stays_where
+from orchestrator.plan.keeping import (
+    as_it_runs,
+    engine_of,
+    existing_container,
+    freed,
+    is_replaced,
+    leaving,
+    stays_where,
+    without,
+)
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
 from orchestrator.plan.publishing import asks_for_key, has_sleep_mode, open_to_all
@@ -106,15 +115,17 @@ def place(
     """
     if request.port:
         check_port(request.port)
-    if not request.allow_unpinned:
-        refuse_unpinned(specs)
+    refuse_unpinned([spec for spec in specs if not request.of(spec.name).allow_unpinned])
     for named in request.gpus:
         host.gpu(named)  # what is wrong for all models is no reason to leave out each
     known = known or Known()
-    existing = {spec.name: existing_container(spec.name, request, observation) for spec in specs}
+    existing = {spec.name: existing_container(spec.name, request.of(spec.name), observation) for spec in specs}
     wanted, omitted = _wanted(specs, request, host, existing, known)
     stays = {name: found for name, ways in wanted.items() if (found := stays_where(ways, existing[name], host))}
     moving = [old for name, old in existing.items() if old and name not in stays and is_replaced(old, wanted.get(name))]
+    going = leaving(request, observation, [old for name, old in existing.items() if old and name in stays] + moving)
+    moving += going
+    observation = without(observation, going)
     running = [c for c in observation.containers if c not in moving]
     sleepers = [old for name in stays if (old := existing[name]) and old.asleep]
     left, stuck = room_to_wake(sleepers, freed(host, moving), running, observation.others)
@@ -123,7 +134,7 @@ def place(
     priorities = {spec.name: spec.priority for spec in specs}
     newcomers = {name: ways for name, ways in wanted.items() if name not in stays}
     stays = {name: found for name, found in stays.items() if name not in stuck}
-    assigned = assign(newcomers, priorities, host, left, request.strategy, known.improve)
+    assigned = assign(newcomers, priorities, host, left, request.strategy or "pack", known.improve)
     for found in assigned.values():
         left = take(left, found)
     refused = {name: ways for name, ways in newcomers.items() if name not in assigned}
@@ -136,7 +147,16 @@ def place(
     ports = Ports(observation, request.move_ports)
     by_name = {spec.name: spec for spec in specs}
     items = [
-        _placement(by_name[name], found, wanted[name], request, existing[name], ports, observation, fleet=name in fleet)
+        _placement(
+            by_name[name],
+            found,
+            wanted[name],
+            request.of(name),
+            existing[name],
+            ports,
+            observation,
+            fleet=name in fleet,
+        )
         for name, found in sorted((fleet | alone).items())
     ]
     return Placements(tuple(sorted(items, key=lambda item: item.service)), (*omitted, *stuck.values(), *impossible))
@@ -154,13 +174,13 @@ def _wanted(
     for spec in sorted(specs, key=lambda spec: spec.name):
         old = existing[spec.name]
         try:
-            found = options(spec, request, host, engine_of(old), known.measured)
+            found = options(spec, request.of(spec.name), host, engine_of(old), known.measured)
         except (FitError, RequestError) as error:
             if not request.partial:
                 raise
             omitted.append(error)
             continue
-        wanted[spec.name] = as_it_runs(spec, found, old, request, host)
+        wanted[spec.name] = as_it_runs(spec, found, old, request.of(spec.name), host)
     return wanted, tuple(omitted)
 
 
@@ -168,12 +188,12 @@ def _instead(
     refused: Mapping[str, Sequence[Option]], request: Request, host: Host, left: Rooms, known: Known
 ) -> tuple[str, ...]:
     """What would fit instead, in words: the same model on another engine or GPU, then the largest of the others."""
-    free = replace(request, mode="auto", gpu="", port=0)
-    asked = request.mode != "auto" or request.gpu
+    free = replace(request, mode="auto", gpu="", port=0, own=MappingProxyType({}))
+    asked = {name for name in refused if (own := request.of(name)).mode != "auto" or own.gpu}
     found: list[tuple[bool, int, str]] = []
     for spec in known.catalogue:
         if spec.name in set(request.models) - set(refused) or (
-            spec.source.unpinned_code and not request.allow_unpinned
+            spec.source.unpinned_code and not request.of(spec.name).allow_unpinned
         ):
             continue
         try:
@@ -181,9 +201,9 @@ def _instead(
         except (FitError, RequestError):
             continue
         fitting = [way for way in ways if way.device == "gpu" and way.claim.total <= (most_room(way, host, left) or 0)]
-        if fitting and (spec.name not in refused or asked):
+        if fitting and (spec.name not in refused or spec.name in asked):
             way = max(fitting, key=lambda option: option.value)
-            elsewhere = " without --gpu" if spec.name in refused and request.gpu else ""
+            elsewhere = " without --gpu" if spec.name in refused and request.of(spec.name).gpu else ""
             words = f"{spec.name} on {way.engine}{elsewhere}, {gib(way.claim.total)}"
             found.append((spec.name not in refused, -way.claim.total, words))
     return tuple(words for _, _, words in sorted(found))
@@ -195,7 +215,7 @@ def _alone(
     """Models of a partial plan that do not fit beside the others, each on the empty host."""
     alone: dict[str, Assignment] = {}
     for name, ways in refused.items():
-        alone |= assign({name: ways}, priorities, host, empty, request.strategy)
+        alone |= assign({name: ways}, priorities, host, empty, request.strategy or "pack")
     return alone
 
 
@@ -214,12 +234,13 @@ def _placement(
     engine = spec.engine(option.engine)
     assert engine is not None  # noqa: S101 (an option names an engine of the spec)
     same = old if old is not None and old.engine == option.engine else None
-    preferred = request.port or (same.port if same else engine.port)
+    kept = None if request.declared else same
+    preferred = request.port or (kept.port if kept else engine.port)
     own = same.id if same else ""
-    address = request.address or (same.address if same else LOOPBACK)
+    address = request.address or (kept.address if kept else LOOPBACK)
     image = choose(images_of(engine, option.device), same.image if same else "", observation)
     said = image.remark or (traits.vllm_remark(image.reference) if option.engine == "vllm" else "")
-    port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, pinned=bool(request.port), own=own)
+    port, remark = ports.choose(f"{spec.name}-{option.engine}", preferred, own=own)
     sleep_mode = has_sleep_mode(spec.name, engine, option.device, address)
     return Placement(
         project=request.project,
@@ -233,7 +254,7 @@ def _placement(
         image=image,
         address=address,
         port=port,
-        key=asks_for_key(spec.name, request, address, same),
+        key=asks_for_key(spec.name, request, address, kept),
         sleep_mode=sleep_mode,
         warnings=(
             *option.warnings,

@@ -34,13 +34,13 @@ class Ports:
     move: bool
     given: dict[int, str] = field(default_factory=dict)
 
-    def choose(self, service: str, preferred: int, *, pinned: bool, own: str) -> tuple[int, str]:
+    def choose(self, service: str, preferred: int, *, own: str) -> tuple[int, str]:
         """The port for a service, and a remark if it isn't the preferred one. ``own``: id of its container, or ""."""
         holder = self._holder(preferred, own)
         if holder is None:
             self.given[preferred] = service
             return preferred, ""
-        if pinned or not self.move:
+        if not self.move:
             raise FitError(
                 f"port {preferred} for {service} is taken by {holder}",
                 hint="free it, or choose another port with --port",

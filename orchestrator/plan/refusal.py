@@ -27,7 +27,8 @@ def refusal(
     if unread:
         hints.append("a GPU that does not tell its memory is taken, without a check, where --gpu names it")
     hints.append("'orchestrator plan NAME --explain' shows what a claim is made of")
-    return FitError(what, where="; ".join(unread), hint="; ".join(hint for hint in hints if hint))
+    lacking = nearest(next(iter(refused.values())), host, left)[1] if len(refused) == 1 else None
+    return FitError(what, where="; ".join(unread), hint="; ".join(hint for hint in hints if hint), missing=lacking)
 
 
 def nearest(options: Sequence[Option], host: Host, left: Rooms) -> tuple[Option, int | None]:

@@ -45,6 +45,7 @@ class Desired:
     """What a rendered document asks for, as far as the steps need to know it."""
 
     service: str
+    model: str
     container: str
     image: str
     built: bool
@@ -61,12 +62,19 @@ class Desired:
     """The file with the API key that callers need; "" for none."""
 
 
-def steps(desired: Sequence[Desired], observation: Observation, unfinished: frozenset[str]) -> tuple[Step, ...]:
-    """Images and volumes first, then what a cut-off start left, then one step for each service, in the order given.
+def steps(
+    desired: Sequence[Desired],
+    observation: Observation,
+    unfinished: frozenset[str],
+    leaving: Sequence[Container] = (),
+) -> tuple[Step, ...]:
+    """Images and volumes first, then what goes, then one step for each service, in the order given.
 
-    ``unfinished``: volumes whose preparation was begun and never ended. Raises FitError where a foreign container has a
-    name of ours.
+    ``unfinished``: volumes whose preparation was begun and never ended. ``leaving``: containers that serve nothing that
+    is wanted. What a cut-off start left goes too. Raises FitError where a foreign container has a name of ours.
     """
+    gone = {c.id for c in leaving}
+    observation = replace(observation, containers=tuple(c for c in observation.containers if c.id not in gone))
     owned = {c.name: c for c in observation.containers}
     _refuse_foreign(desired, observation)
     images = _images(desired, observation.images)
@@ -79,6 +87,7 @@ def steps(desired: Sequence[Desired], observation: Observation, unfinished: froz
             for name in volumes
         ),
         *(step for d in desired for step in _leftovers(d, observation)),
+        *(Step("remove", c.service, _why_gone(c, desired), c.id) for c in leaving),
         *(_in_turn(_service(d, owned.get(d.container), observation.images, rebuilt), d, observation) for d in desired),
     )
 
@@ -106,6 +115,11 @@ def _leftovers(want: Desired, observation: Observation) -> Iterator[Step]:
     for c in observation.containers:
         if f"{c.project}-{c.service}" == want.container != c.name:
             yield Step("remove", c.service, f"{c.name} was left by a replacement that was cut off", c.id)
+
+
+def _why_gone(container: Container, desired: Sequence[Desired]) -> str:
+    other = next((d.service for d in desired if d.model == container.model), "")
+    return f"{other} takes its place" if other else f"{container.model} is not in the fleet"
 
 
 def _images(desired: Sequence[Desired], present: Mapping[str, Image]) -> tuple[Step, ...]:
@@ -166,6 +180,9 @@ def _because(reason: str) -> str:
 
 def _difference(want: Desired, have: Container) -> str:
     """What changed, as precisely as the container tells; "settings changed" where it does not."""
+    name, _, pin = want.image.partition("@")
+    if pin and name == have.image:
+        return f"image pinned: {name} -> {_short(pin)}"
     told = (
         ("image", *versions(have.image, want.image)),
         ("GPU", _names(have.gpus), _names(want.gpus)),
@@ -191,9 +208,10 @@ def versions(old: str, new: str) -> tuple[str, str]:
 
 
 def _tagged(reference: str) -> tuple[str, str]:
-    """Name and tag; no tag for a reference by digest, or with a port alone."""
-    name, _, tag = reference.rpartition(":")
-    return (name, tag) if name and "/" not in tag and "@" not in name and name != "sha256" else (reference, "")
+    """Name and tag, also of one with a digest; no tag for a reference by digest alone, or with a port alone."""
+    plain = reference.partition("@")[0]
+    name, _, tag = plain.rpartition(":")
+    return (name, tag) if name and "/" not in tag and name != "sha256" else (plain, "")
 
 
 def _short(reference: str) -> str:

@@ -85,8 +85,8 @@ def wrong_smallest(
             f"must be at most the engine's max_num_seqs of {sequences}, got {smallest.max_num_seqs}",
         )
     wrong = {
-        "max_pixels": _wrong_pixels(images, smallest.max_pixels),
-        "max_tiles": _wrong_tiles(images.tiles, smallest.max_tiles, by_argument=by_argument),
+        "max_pixels": wrong_pixels(images, smallest.max_pixels),
+        "max_tiles": wrong_tiles(images.tiles, smallest.max_tiles, by_argument=by_argument),
     }
     yield from (((key,), message) for key, message in wrong.items() if message)
     least = smallest.max_model_len
@@ -103,7 +103,8 @@ def wrong_smallest(
         )
 
 
-def _wrong_pixels(images: Images, pixels: int | None) -> str:
+def wrong_pixels(images: Images, pixels: int | None) -> str:
+    """What is wrong with a limit on the pixels of one image, of an entry with these limits; "" for nothing."""
     if pixels is None:
         return ""
     if images.max_pixels is None:
@@ -116,7 +117,8 @@ def _wrong_pixels(images: Images, pixels: int | None) -> str:
     return ""
 
 
-def _wrong_tiles(tiles: Tiles | None, least: int | None, *, by_argument: bool) -> str:
+def wrong_tiles(tiles: Tiles | None, least: int | None, *, by_argument: bool) -> str:
+    """The same of a limit on its tiles. ``by_argument``: the engine can be told of it only by that argument."""
     if least is None:
         return ""
     if tiles is None:

@@ -10,16 +10,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.registry.spec import ModelSpec
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def schema() -> dict[str, Any]:
+def schema(model: type[BaseModel] = ModelSpec) -> dict[str, Any]:
     """The schema. Rules that JSON Schema can't say (ports that collide, names of files) are left to the loader."""
-    return {"$schema": _DIALECT} | ModelSpec.model_json_schema()
+    return {"$schema": _DIALECT} | model.model_json_schema()
 
 
 def text() -> str:
     """The schema as the committed file holds it."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    return written(ModelSpec)
+
+
+def written(model: type[BaseModel]) -> str:
+    """The schema of any kind of file, as a file holds it."""
+    return json.dumps(schema(model), indent=2, ensure_ascii=False) + "\n"

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from orchestrator import traits
+from orchestrator.evidence import EvidenceLevel
 from orchestrator.registry.fields import (
     DERIVED_TRANSFORMERS,
     DERIVED_VLLM,
@@ -68,6 +69,7 @@ __all__ = [
     "Smallest",
     "Source",
     "Storage",
+    "TaskName",
     "Tiles",
     "Transformers",
     "Vllm",
@@ -76,8 +78,9 @@ __all__ = [
 EngineName = Literal["vllm", "transformers"]
 ENGINES: tuple[EngineName, ...] = ("vllm", "transformers")
 Family = Literal["qwen2-vl", "got-ocr2", "dots-ocr", "phi3-vision", "internvl2", "moondream2"]
-EvidenceLevel = Literal["none", "reported", "listed", "served-tiny", "answered"]
 Dtype = Literal["bfloat16", "float16", "float32"]
+#: the reference tasks of ``verify``: a short printed string, lines of text, a table, a formula, a scene of shapes
+TaskName = Literal["printed", "text", "table", "formula", "scene"]
 
 _STORAGES = (
     "how the weights may be stored, the preferred first; 16bit is unquantised, and 32 bit where dtype is float32"
@@ -159,6 +162,9 @@ class Report(Frozen):
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     status: str | None = None
     notes: str | None = None
+    test_priority: Literal[1, 2, 3] | None = Field(
+        None, description="the report's test plan: 1 critical, 2 important, 3 desirable; the others come last"
+    )
 
 
 class Evidence(Frozen):
@@ -303,6 +309,11 @@ class ModelSpec(Frozen):
     probe: Probe
     engines: Engines
     known: tuple[Fact, ...] = ()
+    tasks: dict[TaskName, Text] = Field(
+        default_factory=dict,
+        description="what 'verify' asks of it, each with the question as the model wants it; text with the probe's "
+        "question where none is named",
+    )
     priority: int = Field(0, description="where not all models fit, those of larger priority are placed first")
 
     @model_validator(mode="after")

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 
 from orchestrator.compatibility import NAMES, Pair
 from orchestrator.evidence import Listing
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 
 _HEADER = ("MODEL", "ENGINE", "ARCHITECTURE", "REPORT", "ENGINE SAYS", "VERDICT")
+#: positions of ARCHITECTURE, REPORT and ENGINE SAYS, which a narrow place does without, in this order
+_DROP = (2, 3, 4)
 _NOT_ASKED, _FAILED = "not asked", "failed"
 
 
@@ -20,7 +23,7 @@ def verdict(pair: Pair) -> str:
     return _FAILED if pair.failed else _NOT_ASKED
 
 
-def check_text(pairs: Sequence[Pair]) -> str:
+def check_text(pairs: Sequence[Pair], look: Look = PLAIN) -> str:
     """A table of all pairs, then what was asked, what there is to explain, and how to ask the rest."""
     rows = [
         (
@@ -34,7 +37,7 @@ def check_text(pairs: Sequence[Pair]) -> str:
         for pair in pairs
     ]
     blocks = ("".join(f"{line}\n" for line in lines) for lines in (_asked(pairs), _explained(pairs), _missing(pairs)))
-    return "\n".join([table(rows, _HEADER), *filter(None, blocks)])
+    return "\n".join([table(rows, _HEADER, look, drop=_DROP, prose=True), *filter(None, blocks)])
 
 
 def _reported(pair: Pair) -> str:
@@ -91,7 +94,7 @@ def heard_text(pair: Pair) -> str:
 
 
 def check_json(pairs: Sequence[Pair]) -> dict[str, object]:
-    """A documented shape (docs/operations.md)."""
+    """A documented shape (docs/json.md)."""
     return {"schema": 1, "pairs": [_pair(pair) for pair in pairs]}
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.inventory import MIB, Gpu, Host, Process, gib
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 from orchestrator.templating import quote
 
 
-def inventory_text(host: Host) -> str:
+def inventory_text(host: Host, look: Look = PLAIN) -> str:
     """For people."""
     rows = [("docker", host.docker), ("compose", host.compose), ("driver", host.driver or "-")]
     for position, gpu in enumerate(host.gpus):
@@ -19,7 +20,7 @@ def inventory_text(host: Host) -> str:
         rows.append(("gpu", f"none: {host.gpu_note}"))
     elif host.gpu_note:
         rows.append(("note", host.gpu_note))
-    return table(rows)
+    return table(rows, look=look, prose=True)
 
 
 def _line(gpu: Gpu) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.compatibility import Pair
+from orchestrator.evidence import to_record
 from orchestrator.registry.spec import ENGINES, Engine, Fact, ModelSpec, Vllm
 from orchestrator.report.checking import heard_json, heard_text
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
+from orchestrator.report.verifying import verified_words
+
+#: positions of PARAMETERS, TRANSFORMERS and VLLM, which a narrow place does without, in this order
+_DROP = (1, 3, 2)
 
 
-def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> str:
+def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair], look: Look = PLAIN) -> str:
     """One line per entry: what it is, and how each engine is known to work."""
     header = ("NAME", "PARAMETERS", "VLLM", "TRANSFORMERS", "SUMMARY")
     known = {(pair.spec.name, pair.engine): _known(pair) for pair in pairs}
@@ -18,11 +24,11 @@ def models_table(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> str:
         (s.name, _count(s.parameters.total), *(known.get((s.name, engine), "-") for engine in ENGINES), s.summary)
         for s in specs
     ]
-    return table(rows, header)
+    return table(rows, header, look, drop=_DROP, prose=True)
 
 
 def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[str, object]]:
-    """Each entry as it is written, and what engines said of it here (``asked``, by engine)."""
+    """Each entry as it is written, and by engine what it said of it (``asked``) and what was ``verified`` here."""
     return [
         {
             **spec.model_dump(mode="json"),
@@ -30,6 +36,9 @@ def models_json(specs: Sequence[ModelSpec], pairs: Sequence[Pair]) -> list[dict[
                 pair.engine: {"listed": pair.finding.evidence, **heard_json(pair.listing)}
                 for pair in pairs
                 if pair.spec.name == spec.name and pair.finding and pair.listing
+            },
+            "verified": {
+                pair.engine: to_record(pair.verified) for pair in pairs if pair.spec.name == spec.name and pair.verified
             },
         }
         for spec in specs
@@ -48,10 +57,11 @@ def _known(pair: Pair) -> str:
 
 def _level(pair: Pair) -> str:
     """A stand-in for a repository's code proves the way there, not the code."""
-    return pair.level + (" by stand-in" if pair.known.evidence.stand_in else "")
+    known = pair.known.evidence
+    return pair.level + (" by stand-in" if known.stand_in and pair.level == known.level else "")
 
 
-def model_text(spec: ModelSpec, pairs: Sequence[Pair]) -> str:
+def model_text(spec: ModelSpec, pairs: Sequence[Pair], look: Look = PLAIN) -> str:
     """Everything known of one entry."""
     shape = spec.architecture
     rows = [
@@ -72,7 +82,9 @@ def model_text(spec: ModelSpec, pairs: Sequence[Pair]) -> str:
         ("images", f"{spec.images.max_per_prompt} per prompt, at most {spec.images.tokens:,} tokens each"),
         ("stop", ", ".join(map(repr, spec.prompt.stop))),
     ]
-    text = f"{spec.name}: {spec.title}. {spec.summary}\n" + table([row for row in rows if row[1]])
+    text = f"{spec.name}: {spec.title}. {spec.summary}\n" + table(
+        [row for row in rows if row[1]], look=look, prose=True
+    )
     text += "".join(_engine(pair) for pair in pairs if pair.spec.name == spec.name)
     return text + "".join(_facts("known", spec.known))
 
@@ -93,11 +105,13 @@ def _engine(pair: Pair) -> str:
     said += f", {report.memory_gb} GB" if report.memory_gb else ""
     said += f", {report.status}" if report.status else ""
     said += f", {report.notes}" if report.notes else ""
+    said += f", test plan: priority {report.test_priority}" if report.test_priority else ""
     note = f": {engine.evidence.note}" if engine.evidence.note else ""
     text = f"\non {pair.engine}\n"
     text += f"  report of 24 January 2026: {said}\n" if report.status else ""
     text += f"  evidence: {_level(pair)}{note}\n"
     text += f"  asked: {said}\n" if (said := heard_text(pair)) else ""
+    text += f"  verified here: {verified_words(pair.verified)}\n" if pair.verified else ""
     possible = "possible" if engine.possible else "not possible"
     text += f"  {possible}; port {engine.port}, context {engine.max_model_len:,} tokens, {engine.dtype}\n"
     text += f"  weights {', '.join(engine.stored)}, the preferred first; {_smallest(engine)}\n"

@@ -8,18 +8,24 @@ from orchestrator.inventory import gib
 from orchestrator.plan.placement import Placement, Placements
 from orchestrator.plan.steps import Plan
 from orchestrator.profile import changes
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.recommend import limits
 from orchestrator.report.table import table
 
+_INDENT = 2
+#: positions of LIMITS, ENGINE, ON and CLAIM, which a narrow place does without, in this order
+_DROP = (4, 1, 2, 3)
 
-def plan_text(plan: Plan, placements: Placements, *, explain: bool = False) -> str:
+
+def plan_text(plan: Plan, placements: Placements, look: Look = PLAIN, *, explain: bool = False) -> str:
     """The placements, the steps with their causes, and what is worth a warning."""
     text = f"Plan for project {plan.project} on {plan.host}\n"
     header = ("SERVICE", "ENGINE", "ON", "CLAIM", "LIMITS", "ADDRESS")
-    text += _indent(table([_place(p) for p in placements.fleet], header))
-    text += "\n" + _indent(table([(step.kind, step.subject, step.cause) for step in plan.steps]))
+    inside, steps = look.inside(_INDENT), [(step.kind, step.subject, step.cause) for step in plan.steps]
+    text += _indent(table([_place(p) for p in placements.fleet], header, inside, drop=_DROP))
+    text += "\n" + _indent(table(steps, look=inside, prose=True, toned=0))
     if explain:
-        text += "".join(_explained(p) for p in placements.fleet)
+        text += "".join(_explained(p, inside) for p in placements.fleet)
     notes = [note for p in placements.fleet for note in _notes(p, explain=explain)]
     text += "".join(f"note: {line}\n" for line in notes)
     text += "".join(f"warning: {line}\n" for line in plan.warnings)
@@ -48,16 +54,16 @@ def _place(p: Placement) -> tuple[str, ...]:
     return (p.service, p.engine, on, claim, limits(p.profile), f"{p.address}:{p.port}")
 
 
-def _explained(p: Placement) -> str:
+def _explained(p: Placement, inside: Look) -> str:
     if not p.claim.lines:
         return f"\n{p.service} claims no GPU memory\n"
     rows = [(line.label, gib(line.size).rjust(10), line.source) for line in p.claim.lines]
     rows.append(("claim", gib(p.claim.total).rjust(10), "the sum"))
-    return f"\n{p.service} claims\n" + _indent(table(rows))
+    return f"\n{p.service} claims\n" + _indent(table(rows, look=inside, prose=True))
 
 
 def _indent(text: str) -> str:
-    return "".join(f"  {line}\n" for line in text.splitlines())
+    return "".join(f"{'':{_INDENT}}{line}\n" for line in text.splitlines())
 
 
 def plan_json(plan: Plan, placements: Placements) -> dict[str, object]:

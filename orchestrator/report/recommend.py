@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from orchestrator.inventory import Host, gib
 from orchestrator.plan.advice import Advice
 from orchestrator.profile import Profile, changes
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 
 _HEADER = ("", "MODEL", "ENGINE", "CLAIM", "LIMITS", "REMARK")
+#: positions of LIMITS and CLAIM, which a narrow place does without, in this order
+_DROP = (4, 3)
 #: the founding report's rule, in its own unit
 _RULE = "By the founding report: under 6 GB Transformers, from 6 to 10 GB either, above 10 GB vLLM where it may."
 
 
-def recommend_text(advice: Sequence[Advice], host: Host) -> str:
+def recommend_text(advice: Sequence[Advice], host: Host, look: Look = PLAIN) -> str:
     """A line per model and engine; ``*`` marks what the plan would choose for the model alone on the host."""
     gpus = ", ".join(f"{gpu.name} {gib(gpu.free if gpu.free is not None else gpu.total)}" for gpu in host.usable_gpus)
     text = f"Each model alone on {host.name} ({gpus or 'no GPU'}). {_RULE}\n"
-    return text + table([_row(a) for a in advice], _HEADER) + "* is what the plan would choose\n"
+    rows = table([_row(a) for a in advice], _HEADER, look, drop=_DROP, prose=True)
+    return text + rows + "* is what the plan would choose\n"
 
 
 def _row(a: Advice) -> tuple[str, ...]:

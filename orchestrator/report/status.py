@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.diagnosis import Diagnosis
 from orchestrator.observation import Container
+from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 
 _HEADER = ("MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "USE", "ADDRESS", "UP", "REMARK")
+#: positions of STATE, and of the columns that a narrow place does without, in this order
+_STATE, _DROP = 2, (8, 3, 1, 6, 5, 4)
 _GIB = 1 << 30
 _GPU_WIDTH = 12
 
@@ -19,12 +22,14 @@ def status_table(
     probes: Mapping[str, str],
     uses: Mapping[str, int],
     why: Mapping[str, Diagnosis],
+    look: Look = PLAIN,
 ) -> str:
     """One line per container.
 
     By container id: ``probes`` answers to a real question, ``uses`` bytes of GPU memory, ``why`` it failed.
     """
-    return table([_row(c, now, probes.get(c.id, ""), uses.get(c.id), why.get(c.id)) for c in containers], _HEADER)
+    rows = [_row(c, now, probes.get(c.id, ""), uses.get(c.id), why.get(c.id)) for c in containers]
+    return table(rows, _HEADER, look, drop=_DROP, prose=True, toned=_STATE)
 
 
 def _row(c: Container, now: float, probe: str, use: int | None, why: Diagnosis | None) -> tuple[str, ...]:
@@ -57,6 +62,19 @@ def remark(container: Container, why: Diagnosis | None = None) -> str:
     if gate and gate.progress and container.phase == "starting":
         return ", ".join(filter(None, (gate.progress.phase, gate.progress.text, gate.detail.rpartition("; ")[2])))
     return ((gate.reason or gate.detail) if gate else "") or container.error
+
+
+def landmarks(
+    containers: Sequence[Container], probes: Mapping[str, str], uses: Mapping[str, int], why: Mapping[str, Diagnosis]
+) -> object:
+    """What has to change for the state to be another: not the time, nor how far a phase is, nor bytes in use."""
+    return [
+        (
+            *(c.id, c.state, c.health, c.step, c.ready, c.gpus, c.claim, c.url, c.gate and c.gate.restarts),
+            *(bool(outgrown(c, uses.get(c.id))), probes.get(c.id, "").startswith("failed"), why.get(c.id)),
+        )
+        for c in containers
+    ]
 
 
 def uptime(seconds: float) -> str:

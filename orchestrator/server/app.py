@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import time
 from collections.abc import Callable
@@ -51,6 +52,9 @@ def create_app(
         )
         return PlainTextResponse(metrics.text(state), media_type=CONTENT_TYPE)
 
+    async def version() -> dict[str, str]:
+        return {"version": importlib.metadata.version("transformers")}
+
     async def models() -> dict[str, Any]:
         return model_list(config.served_name, created=created, max_model_len=config.max_model_len)
 
@@ -61,6 +65,7 @@ def create_app(
     app.add_api_route("/health", health)
     app.add_api_route("/ready", ready)
     app.add_api_route("/metrics", measured)
+    app.add_api_route("/version", version)
     app.add_api_route("/v1/models", models)
     app.add_route("/v1/chat/completions", Chat(config, scheduler, metrics).__call__, methods=["POST"])
     return app

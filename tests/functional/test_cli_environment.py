@@ -332,3 +332,20 @@ def test_a_registry_that_does_not_answer_has_nothing_for_us(machine: Machine) ->
 def test_without_docker_nobody_asks_a_registry(machine: Machine) -> None:
     with pytest.raises(EnvironmentProblem, match="no Docker Engine answers"):
         SocketReader().reachable("owner/name:v1")
+
+
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        ({"usage": 500, "stats": {"inactive_file": 200}}, 300),
+        ({"usage": 500, "stats": {"total_inactive_file": 100, "inactive_file": 7}}, 400),
+        ({"usage": 500}, 500),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_memory_of_a_container(machine: Machine, told: dict[str, Any] | None, used: int | None) -> None:
+    """File cache that nobody uses is not counted: by cgroup v2, by v1, and where the engine tells nothing."""
+    with engine(machine.socket, {"/containers/c1/stats?stream=false&one-shot=true": {"memory_stats": told}}):
+        assert SocketReader().memory_of("c1") == used
+        assert SocketReader().memory_of("gone") is None

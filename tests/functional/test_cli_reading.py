@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,68 @@ def test_render_check(do: Command, tmp_path: Path) -> None:
     said = rendered(do, tmp_path, "--check")
     said.refused(1, "1 files in")
     assert '-      - "127.0.0.1:24099:8000"\n+      - "127.0.0.1:24000:8000"\n' in said.out
+
+
+def test_render_check_of_a_file_that_lost_its_last_line_break(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path)
+    file = tmp_path / "out/.env"
+    file.write_text(file.read_text(encoding="utf-8").rstrip("\n"), encoding="utf-8")
+    said = rendered(do, tmp_path, "--check")
+    end = "COMPOSE_IGNORE_ORPHANS=true\n"
+    assert said.out.endswith(f"-{end}\\ No newline at end of file\n+{end}")
+
+
+def test_render_check_of_what_should_not_be_there(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path)
+    (tmp_path / "out/old-vllm.yaml").write_bytes((tmp_path / "out/demo-transformers.yaml").read_bytes())
+    (tmp_path / "out/gate/old.py").write_text("x = 1\n", encoding="utf-8")
+    (tmp_path / "out/notes.yaml").write_text("mine: 1\n", encoding="utf-8")
+    said = rendered(do, tmp_path, "--check")
+    said.refused(1, "2 files in")
+    assert "-x = 1\n" in said.out
+    assert "mine" not in said.out
+
+
+def header(path: Path) -> str:
+    return path.read_text(encoding="utf-8").splitlines()[2]
+
+
+def test_the_header_is_the_command_however_it_was_given(do: Command, tmp_path: Path) -> None:
+    """The same bytes, wherever the repository lies and whoever renders it."""
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts/box.yaml").write_text(INVENTORY, encoding="utf-8")
+    relative = ("--inventory", "./hosts/../hosts/box.yaml", "--output", "out/")
+    absolute = ("--output", str(tmp_path / "out"), "--inventory", str(tmp_path / "hosts/box.yaml"), "--mode", "auto")
+    with chdir(tmp_path):
+        do("render", "qwen2-vl-2b", "demo", *relative)
+        assert do("render", "demo", "qwen2-vl-2b", *absolute, "--check").code == 0
+        assert header(Path("out/compose.yaml")) == (
+            "#   orchestrator render demo qwen2-vl-2b --inventory hosts/box.yaml --output out"
+        )
+        more = ("--mode", "transformers", "--api-key", "--allow-unpinned", "--address", "127.0.0.2")
+        do("--project", "mine", "render", "--all", *more, "--output", "out")
+        assert header(Path("out/demo-transformers.yaml")) == (
+            "#   orchestrator --project mine render --all --mode transformers --allow-unpinned --address 127.0.0.2 "
+            "--api-key --output out"
+        )
+
+
+def test_the_header_does_not_tell_where_other_folders_are(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path)
+    for file in ("compose.yaml", "demo-transformers.yaml"):
+        assert str(tmp_path) not in (tmp_path / "out" / file).read_text(encoding="utf-8")
+        assert header(tmp_path / "out" / file).endswith("--inventory box.yaml --output out")
+
+
+def test_what_must_be_supplied_is_named(do: Command, tmp_path: Path) -> None:
+    rendered(do, tmp_path)
+    assert not (tmp_path / "out/.env.example").exists()
+    rendered(do, tmp_path, "--api-key")
+    text = (tmp_path / "out/.env.example").read_text(encoding="utf-8")
+    assert "ORCHESTRATOR_API_KEY_FILE=./secrets/api_key\n" in text
+    assert "ORCHESTRATOR_HF_TOKEN_FILE" not in text, "no model is gated"
+    rendered(do, tmp_path)
+    assert not (tmp_path / "out/.env.example").exists()
 
 
 def test_render_brings_the_weights_that_come_with_orchestrator(do: Command, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_fix_looks_again_under_the_lock(cluttered: FakeWorld, do: Command) -> No
     """Somebody starts the container between the look and the lock."""
     lock = cluttered.workspace.lock
 
-    def late(purpose: str, timeout: float) -> Any:
+    def late(purpose: str, timeout: float, name: str = "") -> Any:
         cluttered.docker.change("ended-transformers", state="running")
         return lock(purpose, timeout)
 

@@ -171,16 +171,16 @@ def test_on_the_cpu_there_is_nothing_to_measure(here: FakeWorld, do: Command) ->
 
 
 def test_render_looks_neither_at_memory_nor_at_measurements(here: FakeWorld, do: Command, tmp_path: Path) -> None:
-    def rendered(name: str) -> dict[str, str]:
-        assert do("render", MODEL, "--output", str(tmp_path / name)).code == 0
-        return {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / name).glob("*.yaml")}
+    def rendered() -> dict[str, str]:
+        assert do("render", MODEL, "--output", str(tmp_path)).code == 0
+        return {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.yaml")}
 
-    before = rendered("before")
+    before = rendered()
     do("up", MODEL)
     here.gpus.gpus = (replace(gpu("GPU-a", free=0.1), processes=(Process(1, 20 * GIB),)),)
     here.gpus.held += (Use("", "GPU-a", 20 * GIB),)
     assert here.workspace.measurements()
-    assert rendered("after") == before
+    assert rendered() == before
 
 
 # the use of others

@@ -14,6 +14,7 @@ from orchestrator.observation import Progress as Far
 from orchestrator.ports import Event
 from tests.fakes import FakeWorld
 from tests.functional.cli import Command, world
+from tests.functional.screen import Terminal
 
 DEMO = "demo-transformers"
 
@@ -79,29 +80,6 @@ def test_the_timeout_caps_the_image_too(here: FakeWorld, do: Command) -> None:
 
 
 # --- a terminal
-
-
-class Terminal(io.StringIO):
-    """What it shows after all that was written to it: of the sequences only those that are used are known."""
-
-    def isatty(self) -> bool:
-        return True
-
-    def shows(self) -> list[str]:
-        lines, at = [""], 0
-        text = self.getvalue()
-        while text:
-            if text.startswith("\x1b[1A"):
-                at, text = at - 1, text[4:]
-                assert at >= 0, "above what it wrote"
-            elif text.startswith("\x1b[J"):
-                lines, text = [*lines[:at], ""], text[3:]
-            elif text[0] == "\n":
-                at, text = at + 1, text[1:]
-                lines += [""] * (at + 1 - len(lines))
-            else:
-                lines[at], text = ("" if text[0] == "\r" else lines[at] + text[0]), text[1:]
-        return lines[:-1]
 
 
 def loads(subject: str, share: float) -> Event:

@@ -1,9 +1,10 @@
 """A golden case: a folder with what is given and what must come of it.
 
-Given: ``request.yaml`` (what is asked for), ``inventory.yaml`` (the host), and where wanted ``registry/*.yaml`` (a
-user's entries), ``observation.json`` (foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was
-brought up earlier, with a ``registry/`` of its own). Expected: ``plan.txt`` and ``compose/*.yaml``, or
-``recommend.txt``, or ``error.txt``. Only the text is expected of a plan that says ``documents: false``.
+Given: ``request.yaml`` (what is asked for), ``inventory.yaml`` (the host), or fleet files with ``hosts/*.yaml`` (the
+hosts are those) and perhaps a lock, and where wanted ``registry/*.yaml`` (a user's entries), ``observation.json``
+(foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was brought up earlier, with a ``registry/``
+or a fleet file of its own). Expected: ``plan.txt`` and ``compose/``, or ``recommend.txt``, or ``error.txt``. Only the
+text is expected of a plan that says ``documents: false``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.adapters.library import Files
-from orchestrator.app.planning import rendered, select
+from orchestrator.app.planning import Source, rendered, select
 from orchestrator.app.recommend import recommend
+from orchestrator.app.render import render
 from orchestrator.app.up import Options, Screen, plan, up
+from orchestrator.cli.context import FLEET, LOCK
+from orchestrator.compose import EXAMPLE_FILE
 from orchestrator.errors import OrchestratorError
+from orchestrator.fleet.file import FleetFile
 from orchestrator.observation import Foreign, PortHolder
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
@@ -31,9 +36,11 @@ from orchestrator.report.plan import plan_text
 from orchestrator.report.recommend import recommend_text
 from tests.fakes import FakeWorld
 
-GIVEN = ("request.yaml", "inventory.yaml", "observation.json", "registry/*.yaml")
-BEFORE = ("before/request.yaml", "before/registry/*.yaml")
-EXPECTED = ("plan.txt", "recommend.txt", "error.txt", "compose/*.yaml")
+FLEETS = "orchestrator*.yaml"
+SECRETS = (f"compose/{EXAMPLE_FILE}", f"compose/*/{EXAMPLE_FILE}")
+GIVEN = ("request.yaml", "inventory.yaml", "observation.json", "registry/*.yaml", FLEETS, "hosts/*.yaml")
+BEFORE = ("before/request.yaml", "before/registry/*.yaml", f"before/{FLEETS}", "before/hosts/*.yaml")
+EXPECTED = ("plan.txt", "recommend.txt", "error.txt", "compose/*.yaml", "compose/*/*.yaml", *SECRETS)
 
 
 class Asked(BaseModel):
@@ -54,6 +61,7 @@ class Asked(BaseModel):
     address: str = ""
     api_key: bool | None = None
     documents: bool = True
+    fleets: list[str] = []
 
     def request(self) -> Request:
         """As the command line would make it."""
@@ -82,7 +90,8 @@ class Case:
         files = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
         known = (*GIVEN, *BEFORE, *EXPECTED)
         found = [f"{name} is not a file of a case" for name in files if not any(_match(name, k) for k in known)]
-        found += [f"{name} is missing" for name in ("request.yaml", "inventory.yaml") if name not in files]
+        needed = ["request.yaml", *([] if any(_match(name, FLEETS) for name in files) else ["inventory.yaml"])]
+        found += [f"{name} is missing" for name in needed if name not in files]
         if any(name.startswith("before/") for name in files) and "before/request.yaml" not in files:
             found.append("before/request.yaml is missing")
         return found
@@ -108,12 +117,14 @@ class Case:
         for name in self.expected():
             (self.folder / name).unlink()
         for name, text in self.actual().items():
-            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text, encoding="utf-8")
 
     def _made(self) -> dict[str, str]:
-        world = self._world()
         asked = _asked(self.folder / "request.yaml")
+        if asked.fleets:
+            return self._of_fleets(asked)
+        world = self._world()
         if asked.verb == "render":
             return self._rendered(world, asked)
         if asked.verb == "recommend":
@@ -125,7 +136,7 @@ class Case:
 
     def _rendered(self, world: FakeWorld, asked: Asked) -> dict[str, str]:
         specs = select(
-            world.library.registry(self._options("registry").registries),
+            world.library.registry(self._options("registry").source.registries),
             asked.request().models,
             everything=asked.everything,
         )
@@ -136,13 +147,34 @@ class Case:
         text += "".join(f"left out: {error.what}\n" for error in placements.omitted)
         return {"plan.txt": text, **_documents(files)}
 
+    def _of_fleets(self, asked: Asked) -> dict[str, str]:
+        """A plan or the files for each fleet, on its own host; without names, as a team would ask."""
+        texts: list[str] = []
+        made: dict[str, str] = {}
+        for name in asked.fleets:
+            file = Files().fleet(self.folder / name)
+            source = Source(file.registries, file, self.folder / LOCK)
+            request = Request(tuple(asked.models), file.fleet.project)
+            command = "orchestrator render" if name == FLEET else f"orchestrator --fleet {name} render"
+            world = self._world(file)
+            if asked.verb == "plan":
+                found = plan(world, request, Options(source))
+                texts.append(plan_text(found.plan, found.placements, explain=asked.explain))
+                continue
+            out = file.output.relative_to(self.folder)
+            done = render(world, request, source, None, out, everything=False, write=False, command_line=command)
+            shown = (d for d in done.differences if d.path.suffix == ".yaml" or d.path.name == EXAMPLE_FILE)
+            made |= {f"{d.path}": d.new.decode() for d in shown}
+        return {**({"plan.txt": "\n".join(texts)} if texts else {}), **made}
+
     def _options(self, registry: str) -> Options:
         own = self.folder / registry
-        return Options((own,) if own.is_dir() else (), self.folder / "inventory.yaml")
+        return Options(Source((own,) if own.is_dir() else ()), self.folder / "inventory.yaml")
 
-    def _world(self) -> FakeWorld:
-        """A fake world with what ``observation.json`` says, after what ``before/`` brought up."""
-        world = FakeWorld(library=Files())
+    def _world(self, fleet: FleetFile | None = None) -> FakeWorld:
+        """A fake world with what ``observation.json`` says, after what ``before/`` brought up. A fleet has its host."""
+        gpus = Files().inventory(fleet.host).gpus if fleet and fleet.host else ()
+        world = FakeWorld(gpus=gpus, library=Files())
         path = self.folder / "observation.json"
         seen: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         world.docker.foreign = tuple(Foreign(**one) for one in seen.pop("foreign", ()))
@@ -151,8 +183,12 @@ class Case:
         earlier = self.folder / "before" / "request.yaml"
         if earlier.exists():
             screen = Screen(lambda _: None, lambda _: None, lambda _: True)
-            options = replace(self._options("before/registry"), wait=False)
-            up(world, _asked(earlier).request(), options, screen)
+            asked = _asked(earlier)
+            files = [Files().fleet(earlier.parent / name) for name in asked.fleets]
+            for file in files:
+                up(world, Request((), file.fleet.project), Options(Source(file.registries, file), wait=False), screen)
+            if not files:
+                up(world, asked.request(), replace(self._options("before/registry"), wait=False), screen)
         return world
 
 

@@ -35,7 +35,8 @@ def test_there_are_cases() -> None:
         (["request.yaml"], ["inventory.yaml is missing"]),
         (["request.yaml", "inventory.yaml", "plan.txt", "compose/a.yaml", "registry/a.yaml"], []),
         (["request.yaml", "inventory.yaml", "plan.md"], ["plan.md is not a file of a case"]),
-        (["request.yaml", "inventory.yaml", "compose/a/b.yaml"], ["compose/a/b.yaml is not a file of a case"]),
+        (["request.yaml", "orchestrator.yaml", "hosts/a.yaml", "compose/a/b.yaml", "before/request.yaml"], []),
+        (["request.yaml", "inventory.yaml", "compose/a/b/c.yaml"], ["compose/a/b/c.yaml is not a file of a case"]),
         (["request.yaml", "inventory.yaml", "before/registry/a.yaml"], ["before/request.yaml is missing"]),
     ],
 )

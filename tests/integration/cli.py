@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from ruamel.yaml import YAML
 
+from orchestrator.compose import VOLUMES
 from tests.integration.engine import Engine, wait_for
 from tests.integration.stub_image import STUB_IMAGE
 
@@ -193,6 +194,14 @@ class Cli:
     def started(self) -> dict[str, str]:
         """When each running container was started, by name."""
         return {name: self.inspect(id_)["State"]["StartedAt"] for name, id_ in self.ids().items()}
+
+
+def prepare_volumes(engine: Engine) -> None:
+    """What docs/operations.md says to do once on a host, for who has no orchestrator there."""
+    names = [name for name, _ in VOLUMES]
+    mounts = [word for name in names for word in ("--volume", f"{name}:/{name}")]
+    chown = ("--user", "0:0", "--entrypoint", "chown", *mounts, STUB_IMAGE, "2000:0", *(f"/{name}" for name in names))
+    engine.run("docker", "run", "--rm", *chown)
 
 
 def answers(port: int) -> bool:

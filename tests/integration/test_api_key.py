@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,15 @@ def get(path: str, port: int, key: str = "", host: str = "127.0.0.1") -> int:
         return link.getresponse().status
     finally:
         link.close()
+
+
+def listed_by_openai(cli: Cli, settings: str) -> list[str]:
+    """The models that OpenAI's library finds by these lines of shell, and nothing else."""
+    assert KEY not in settings
+    program = "import openai; print(*(model.id for model in openai.OpenAI().models.list()))"
+    argv = ["sh", "-euc", f'{settings}exec "$0" -c "$1"', sys.executable, program]
+    environment = {**cli.env, "NO_PROXY": "*"}
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout.split()
 
 
 def shows_no_key(cli: Cli, name: str) -> None:
@@ -118,6 +129,13 @@ def test_two_models_share_the_file_and_a_third_has_none(cli: Cli) -> None:
     assert [get("/v1/models", PORT + at) for at in range(3)] == [401, 401, 200]
     for name in seen:
         assert cli.run("ask", name, "?").out == f"stub {name} saw 0 images\n"
+    assert listed_by_openai(cli, cli.run("export", "openai", "one").out) == ["one"]
+    found = json.loads(cli.run("export", "litellm", "--from-container", "--json").out)
+    assert found["network"] in cli.inspect(cli.ids()["orchestrator-one-transformers"])["NetworkSettings"]["Networks"]
+    inside = [f"{each['base_url']}/models" for each in found["models"] if each["model"] == "open"]
+    program = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).status)"
+    said = cli.engine.run("docker", "exec", "orchestrator-one-transformers", "python3", "-c", program, *inside)
+    assert said.stdout == "200\n", "one container reaches another by the address that is told"
 
 
 def test_the_key_is_added_and_given_up_with_a_cause(cli: Cli) -> None:

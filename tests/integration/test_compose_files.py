@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.integration.cli import REPOSITORY, Cli, read_yaml, steps, write_yaml
+from tests.integration.cli import REPOSITORY, Cli, answers, prepare_volumes, read_yaml, steps, write_yaml
+from tests.integration.engine import Engine, wait_for
+from tests.integration.stub_image import STUB_IMAGE
+from tests.integration.test_serial_starts import one_at_a_time
 
 PORT = 24600
 FOLDERS = sorted(path.parent for path in (REPOSITORY / "compose").glob("*/compose.yaml"))
@@ -27,9 +31,10 @@ NASTY = (
 )
 
 
-def compose(folder: Path, file: str, *words: str) -> str:
+def compose(folder: Path, file: str, *words: str, environment: Sequence[str] = ()) -> str:
     """Run ``docker compose -f FILE``; what it says on stderr is nothing, not even a warning."""
-    argv = ["docker", "compose", "--file", str(folder / file), *words]
+    files = [word for name in environment for word in ("--env-file", str(folder / name))]
+    argv = ["docker", "compose", *files, "--file", str(folder / file), *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, ""), f"{' '.join(argv)}: exit {done.returncode}\n{done.stderr}"
     return done.stdout
@@ -57,13 +62,6 @@ def test_the_committed_files_are_accepted(folder: Path) -> None:
             own |= hashes(folder, file.name)
     assert together
     assert together.items() <= own.items()
-
-
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_committed_files_are_fresh(cli: Cli, folder: Path) -> None:
-    """If this fails, run ``make compose`` and look at the difference."""
-    host = REPOSITORY / "compose" / "hosts" / f"{folder.name}.yaml"
-    cli.run("render", "--all", "--allow-unpinned", "--inventory", str(host), "--output", str(folder), "--check")
 
 
 def nasty(cli: Cli) -> tuple[dict[str, str], dict[str, str]]:
@@ -102,3 +100,61 @@ def test_nasty_strings_reach_the_container(cli: Cli) -> None:
     assert config["Cmd"][-len(words(flags)) :] == words(flags)
     # What is there is recognised. The stub refuses flags that it doesn't know, so by now its gate may have parked it.
     assert steps(cli.run("up", "tiny", "--no-wait").out)["tiny-transformers"] in {"keep", "restart"}
+
+
+def test_the_file_that_names_what_is_needed_is_one_that_compose_reads(cli: Cli, tmp_path: Path) -> None:
+    cli.entry("tiny", port=PORT)
+    path = cli.registry / "tiny.yaml"
+    entry = read_yaml(path)
+    entry["source"] = {"repository": "owner/tiny", "gated": True, "licence": "MIT"}
+    write_yaml(path, entry)
+    cli.run("render", "tiny", "--api-key", "--output", str(tmp_path))
+    said = compose(tmp_path, "compose.yaml", "config", "--format", "json", environment=(".env", ".env.example"))
+    assert {name: secret["file"] for name, secret in json.loads(said)["secrets"].items()} == {
+        name: str(tmp_path / "secrets" / name) for name in ("hf_token", "api_key")
+    }
+
+
+def test_by_hand_with_plain_compose(cli: Cli, engine: Engine) -> None:
+    """What is done with one file leaves the other model and the weights alone; no orchestrator after ``render``."""
+    cli.gpus("GPU-aaaa")
+    ports = {name: PORT + at for at, name in enumerate(("alpha", "beta"), start=1)}
+    for name, port in ports.items():
+        cli.entry(name, port=port, devices=("gpu",), environment={"STUB_LOAD_SECONDS": "0.3"})
+    cli.run("render", *ports)
+    prepare_volumes(engine)
+    weights = ("docker", "run", "--rm", "--volume", "orchestrator-weights:/w", STUB_IMAGE)
+    engine.run(*weights, "touch", "/w/weights")
+
+    def by_hand(file: str, *words: str, code: int = 0) -> str:
+        argv = ("docker", "compose", "--file", str(cli.folder / "compose" / file), *words)
+        done = engine.run(*argv, check=False)
+        assert done.returncode == code, done
+        assert "orphan containers" not in done.stderr
+        return done.stderr
+
+    one, all_ = "alpha-transformers.yaml", "compose.yaml"
+    by_hand(one, "up", "--detach")
+    by_hand(all_, "up", "--detach")
+    wait_for(lambda: all(answers(port) for port in ports.values()), "both to serve", every=0.1)
+    one_at_a_time(engine, tuple(ports), starts=1)
+
+    beta = "orchestrator-beta-transformers"
+    before = cli.started()
+    by_hand(one, "up", "--detach")
+    # what .env says forbids it, whoever asks for it
+    assert "cannot combine" in by_hand(one, "up", "--detach", "--remove-orphans", code=1)
+    assert cli.started() == before
+    by_hand(one, "down")
+    assert cli.started() == {beta: before[beta]}
+    by_hand(one, "up", "--detach")
+    by_hand(one, "down", "--volumes")
+    assert cli.started() == {beta: before[beta]}
+    assert answers(ports["beta"])
+
+    # no setting of Compose's forbids this one; docs/operations.md warns of it
+    by_hand(one, "down", "--remove-orphans")
+    assert cli.ids() == {}
+    by_hand(all_, "up", "--detach")
+    by_hand(all_, "down", "--volumes")
+    assert engine.run(*weights, "ls", "/w").stdout.split() == ["weights"]

@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from tests.integration.cli import Cli, answers, steps
+from tests.integration.cli import Cli, answers, prepare_volumes, steps
 from tests.integration.engine import Engine, wait_for
 from tests.integration.stub_image import STUB_IMAGE
 
 PORT = 24400
-VOLUMES = ("orchestrator-weights", "orchestrator-cache", "orchestrator-locks")
 NAMES = ("alpha", "beta", "gamma", "delta")
 
 
@@ -58,9 +57,7 @@ def test_four_models_on_one_gpu(cli: Cli, engine: Engine) -> None:
     entries(cli, *NAMES)
     files = cli.folder / "rendered"
     cli.run("render", *NAMES, "--output", str(files))
-    mounts = [word for name in VOLUMES for word in ("--volume", f"{name}:/{name}")]
-    chown = ("--user", "0:0", "--entrypoint", "chown", *mounts, STUB_IMAGE, "2000:0", *(f"/{name}" for name in VOLUMES))
-    engine.run("docker", "run", "--rm", *chown)
+    prepare_volumes(engine)
     compose = ("docker", "compose", "--file", str(files / "compose.yaml"), "up", "--detach")
     engine.run(*compose)
     serve(*NAMES)

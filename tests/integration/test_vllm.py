@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,9 @@ from typing import Any
 import openai
 import pytest
 
+from orchestrator.inventory import MIB
+from orchestrator.reference.tasks import PRINTED
+from orchestrator.traits import VLLM_CPU_BUILD
 from tests.integration.cli import DEMO, REPOSITORY, Cli, read_yaml, steps
 from tests.integration.engine import Engine, wait_for
 from tests.integration.moments import moments
@@ -138,6 +142,26 @@ def test_vllm_streams_and_asks_for_the_key(served: Served) -> None:
     assert len(pieces) > 3
     with client("vllm", key="another") as asked, pytest.raises(openai.AuthenticationError):
         asked.models.list()
+
+
+def test_verify_asks_both_engines(served: Served) -> None:
+    """vLLM, with its key, where it serves; Transformers in a container that is there for it alone."""
+    before = served.cli.ids()
+    said = json.loads(served.cli.run("verify", "demo", "--json", timeout=300).out.splitlines()[-1])
+    known = {found["engine"]: found for found in said["verifications"]}
+    for found in known.values():
+        assert (found["outcome"], found["level"], found["gpu"]) == ("answered", "answered", "CPU")
+        (check,) = found["checks"]
+        assert (check["task"], check["answered"]) == ("printed", PRINTED)
+        assert found["figures"]["time_to_first_token_s"] > 0
+        assert found["figures"]["tokens_per_s"] > 0
+        assert found["figures"]["peak_of"] == "container"
+        assert found["figures"]["peak_bytes"] > 100 * MIB
+    assert known["vllm"]["figures"]["time_to_ready_s"] is None
+    assert known["vllm"]["engine_version"].startswith(VLLM_CPU_BUILD)
+    assert known["transformers"]["figures"]["time_to_ready_s"] > 1
+    assert known["transformers"]["engine_version"].startswith("5.")
+    assert served.cli.ids() == before
 
 
 def test_ready_is_told_when_it_is_and_not_at_docker_s_next_look(served: Served) -> None:

@@ -54,6 +54,8 @@ def test_the_wheel_carries_everything(wheel: Path) -> None:
     files = [str(path.relative_to(REPOSITORY)) for path in checkout]
     assert {name if name.startswith("orchestrator") else f"orchestrator/{name}" for name in files} <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
+    pages = {name.rpartition("/")[2] for name in names if "/data/share/man/man1/" in name}
+    assert pages == {page.name for page in (REPOSITORY / "docs" / "man").iterdir()}
     assert not [name for name in names if name.startswith("tests") or "__pycache__" in name]
 
 

@@ -38,39 +38,38 @@ def test_ports_that_may_not(port: int, words: str) -> None:
 
 
 def test_the_preferred_port() -> None:
-    assert ports().choose("a", 25000, pinned=False, own="") == (25000, "")
+    assert ports().choose("a", 25000, own="") == (25000, "")
 
 
 def test_a_taken_port_gives_way_and_says_to_whom() -> None:
-    found = ports(25000, 25001).choose("a", 25000, pinned=False, own="")
+    found = ports(25000, 25001).choose("a", 25000, own="")
     assert found == (25002, "port 25000 is taken by process nginx (pid 25000)")
 
 
 def test_two_services_of_one_plan_never_share() -> None:
     choice = ports()
-    assert choice.choose("a", 25000, pinned=False, own="")[0] == 25000
-    assert choice.choose("b", 25000, pinned=False, own="") == (25001, "port 25000 is taken by a of this plan")
-    assert choice.choose("c", 25001, pinned=False, own="")[0] == 25002
+    assert choice.choose("a", 25000, own="")[0] == 25000
+    assert choice.choose("b", 25000, own="") == (25001, "port 25000 is taken by a of this plan")
+    assert choice.choose("c", 25001, own="")[0] == 25002
 
 
-@pytest.mark.parametrize(("pinned", "move"), [(True, True), (False, False)])
-def test_a_pinned_or_rendered_port_does_not_move(pinned: bool, move: bool) -> None:
+def test_a_pinned_or_rendered_port_does_not_move() -> None:
     with pytest.raises(FitError, match=r"port 25000 for a is taken by process nginx \(pid 25000\)"):
-        ports(25000, move=move).choose("a", 25000, pinned=pinned, own="")
+        ports(25000, move=False).choose("a", 25000, own="")
 
 
 def test_a_container_s_own_port_is_free_for_it() -> None:
     choice = Ports(Observation(ports=(PortHolder(25000, "container a", "id-a"),)), move=True)
-    assert choice.choose("a", 25000, pinned=False, own="id-a") == (25000, "")
+    assert choice.choose("a", 25000, own="id-a") == (25000, "")
     choice = Ports(Observation(ports=(PortHolder(25000, "container a", "id-a"),)), move=True)
-    assert choice.choose("b", 25000, pinned=False, own="id-b")[0] == 25001
+    assert choice.choose("b", 25000, own="id-b")[0] == 25001
 
 
 def test_the_search_skips_the_ephemeral_range_and_ends() -> None:
     with pytest.raises(FitError, match="no free port near 32767"):
-        ports(32767).choose("a", 32767, pinned=False, own="")
+        ports(32767).choose("a", 32767, own="")
 
 
 def test_the_search_stays_below_the_last_port() -> None:
     with pytest.raises(FitError, match="no free port near 65535"):
-        ports(65535).choose("a", 65535, pinned=False, own="")
+        ports(65535).choose("a", 65535, own="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import EnvironmentProblem, RequestError
-from orchestrator.secretfile import API_KEY, HF_TOKEN, LONGEST, Secret, StoredFile, check, reveal
+from orchestrator.secretfile import API_KEY, HF_TOKEN, LONGEST, Secret, StoredFile, check, known, reveal
 
 FILE = "/state/secrets/api_key"
 
@@ -94,3 +94,11 @@ def test_a_file_that_only_root_may_read_is_fit_for_the_container_and_not_for_us(
 
 def test_nothing_shows_the_text() -> None:
     assert "a-key" not in repr(stored())
+
+
+def test_who_can_do_without_a_secret_gets_none() -> None:
+    assert known(HF_TOKEN, FILE, stored()) == "a-key"
+    assert known(HF_TOKEN, FILE, stored(mode=0o100600)) == "a-key", "it is not for a container"
+    assert known(HF_TOKEN, FILE, None) == known(HF_TOKEN, FILE, stored(None)) == ""
+    with pytest.raises(RequestError, match="is empty"):
+        known(HF_TOKEN, FILE, stored(b""))

@@ -14,6 +14,7 @@ from tests.builders import container
 
 WANT = Desired(
     service="phi-transformers",
+    model="phi",
     container="orchestrator-phi-transformers",
     image="an-image:1",
     built=True,
@@ -95,6 +96,8 @@ def test_a_change_replaces_and_says_what_changed(changes: dict[str, Any], cause:
         ("a:1", "a:1", ("a:1", "a:1")),
         (f"sha256:{'1' * 64}", "a:2", ("sha256:111111111111", "a:2")),
         (f"a@sha256:{'1' * 64}", f"a@sha256:{'2' * 64}", ("a@sha256:111111111111", "a@sha256:222222222222")),
+        (f"a:1@sha256:{'1' * 64}", f"a:1@sha256:{'2' * 64}", ("a:1@sha256:111111111111", "a:1@sha256:222222222222")),
+        (f"a:1@sha256:{'1' * 64}", f"a:2@sha256:{'2' * 64}", ("1", "2")),
     ],
 )
 def test_versions_are_told_by_what_differs(old: str, new: str, told: tuple[str, str]) -> None:
@@ -221,3 +224,14 @@ def test_a_start_says_whom_it_waits_for_on_its_gpu() -> None:
     elsewhere = container("third", gpus=("GPU-2",), health="starting", gate=Gate("starting"))
     found = steps([want], Observation(containers=(loading, elsewhere), images=IMAGES), frozenset())
     assert found[-1].cause == f"no container; it waits for {loading.name} on its GPU"
+
+
+def test_an_image_that_only_got_its_digest_is_told_to_be_pinned() -> None:
+    have = replace(container("phi"), digest="e" * 64)
+    pin = f"an-image:1@sha256:{'1' * 64}"
+    want = replace(WANT, image=pin, built=False)
+    (step,) = todo(have, want=want, images={pin: Image("sha256:1")})
+    assert (step.kind, step.cause) == ("replace", "image pinned: an-image:1 -> sha256:111111111111")
+    have = replace(have, image=f"an-image:1@sha256:{'2' * 64}")
+    (step,) = todo(have, want=want, images={pin: Image("sha256:1")})
+    assert step.cause == "image changed: an-image:1@sha256:222222222222 -> an-image:1@sha256:111111111111"

@@ -171,6 +171,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    def stream(self, found: dict[str, Any]) -> None:
+        """The answer in two pieces and its usage, as servers stream it."""
+        text = found["choices"][0]["message"]["content"]
+        pieces = [[{"index": 0, "delta": {"content": piece}}] for piece in (text[:3], text[3:])]
+        chunks = [*({"choices": choices} for choices in pieces), {"choices": [], "usage": found["usage"]}]
+        said = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said.encode())
+
     def refuse(self, status: int, message: str) -> None:
         self.reply(status, {"error": {"message": message, "type": "invalid_request_error", "code": None}})
 
@@ -197,7 +209,11 @@ class Handler(BaseHTTPRequestHandler):
             if self.path != "/v1/chat/completions" or body["model"] != self.served_name:
                 self.refuse(404, f"no such path or model: {self.path} {body['model']}")
                 return
-            self.reply(200, answer(body, self.served_name))
+            found = answer(body, self.served_name)
+            if body.get("stream"):
+                self.stream(found)
+            else:
+                self.reply(200, found)
         except (KeyError, TypeError, ValueError) as error:
             self.refuse(400, f"{type(error).__name__}: {error}")
 
