@@ -203,6 +203,17 @@ def prepare_volumes(engine: Engine) -> None:
     chown = ("--user", "0:0", "--entrypoint", "chown", *mounts, STUB_IMAGE, "2000:0", *(f"/{name}" for name in names))
     engine.run("docker", "run", "--rm", *chown)
 
+    def process(self, container: str) -> int:
+        """The pid, in this process's namespace, of a program in a running container."""
+        id_ = self.ids()[container]
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if id_ in (process / "cgroup").read_text() and "python3" in (process / "cmdline").read_text():
+                    return int(process.name)
+            except OSError:
+                continue
+        raise AssertionError(f"no process of {container} is seen from here")
+
 
 def answers(port: int) -> bool:
     """Whether GET /health on the port gives 200."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from socketserver import BaseRequestHandler, BaseServer, ThreadingUnixStreamServer
 
 from tests.integration.cli import Cli, read_yaml, write_yaml
+from tests.integration.engine import wait_for
 from tests.integration.nvml.library import DRIVER_NOT_LOADED, GPU_IS_LOST, Card, script
 from tests.integration.stub_image import STUB_IMAGE
 
@@ -325,3 +327,29 @@ def locks_of_root(cli: Cli) -> Iterator[None]:
     yield
     cli.run("down", "tiny")
     cli.run("doctor", "--fix", code=None)
+
+
+@contextmanager
+def memory_kept(cli: Cli) -> Iterator[None]:
+    """A process in no container has the GPU's memory as soon as tiny's container, which had it, is gone."""
+    place = cli.folder / "nvml.script"
+
+    def held_by(pid: int) -> None:
+        card = Card(CARD, "Stub RTX 5090", TOTAL, TOTAL - RESERVED - 11469, RESERVED, compute={pid: 11469})
+        fresh = place.with_suffix(".new")
+        fresh.write_text(script(card))
+        fresh.rename(place)
+
+    def hand_over(pid: int) -> None:
+        wait_for(lambda: not cli.ids(), "the container to go")
+        held_by(pid)
+
+    cli.run("up", "tiny", "--no-wait")
+    held_by(cli.process("orchestrator-tiny-transformers"))
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        watcher = threading.Thread(target=hand_over, args=(process.pid,))
+        watcher.start()
+        yield
+        watcher.join()
+        process.kill()
+    place.write_text(well())

@@ -305,4 +305,14 @@ SINGLES = (
         exit=1,
         words="failed, parked: .*'orchestrator doctor --fix'",
     ),
+    Single(
+        name="gpu-memory-kept",
+        broken="the GPU's memory does not come back after `down`",
+        how="the scripted NVML",
+        inject=how.memory_kept,
+        run=("down", "tiny"),
+        gpu=True,
+        exit=1,
+        words=r"11\.20 GiB of GPU 0 did not come back: pid \d+ \(sleep 1000\) of user \S+ holds 11\.20 GiB",
+    ),
 )
