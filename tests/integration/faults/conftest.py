@@ -26,4 +26,5 @@ def environment(engine: Engine) -> None:
         compose=compose,
         python=platform.python_version(),
         cpus=os.cpu_count(),
+        load=round(os.getloadavg()[0], 1),
     )

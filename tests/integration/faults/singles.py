@@ -201,7 +201,7 @@ SINGLES = (
         how="an entry",
         inject=how.entry(**_GATED),
         exit=4,
-        words="token",
+        words="tiny .*, and there is no file with .*[Tt]oken",
     ),
     Single(
         name="token-empty",
@@ -209,7 +209,7 @@ SINGLES = (
         how="a file",
         inject=how.together(how.entry(**_GATED), how.file("state/orchestrator/secrets/hf_token", "\n")),
         exit=2,
-        words="empty",
+        words="the file with .* is empty",
         again=False,
     ),
     Single(
@@ -218,7 +218,7 @@ SINGLES = (
         how="a file",
         inject=how.together(how.entry(**_GATED), how.file("state/orchestrator/secrets/hf_token", "token = hf_abc")),
         exit=2,
-        words="one word",
+        words="the file with .* does not hold one word",
         again=False,
     ),
     Single(
