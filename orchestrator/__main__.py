@@ -46,6 +46,7 @@ Commands:
   doctor      Check this machine, and say what to do.
   verify      Ask models on each engine what is known, and record the
               evidence.
+  report      Write the compatibility report, in English or Russian.
   image       List and build our images.
   export      Print connection settings for clients.
   completion  Print the script for completion in a shell.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from orchestrator.evidence import LEVELS, EvidenceLevel, Listing, Verification
 from orchestrator.registry.spec import Engine, EngineName, ModelSpec
 
 Verdict = Literal["agrees", "contradicts the report", "contradicts the registry", "trap"]
-NAMES = {"vllm": "vLLM", "transformers": "Transformers"}
+NAMES: Mapping[str, str] = {"vllm": "vLLM", "transformers": "Transformers"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ OrchestratorError            1  the operation failed, was declined, or waited to
 ├── RequestError             2  the request or a file is wrong
 ├── FitError                 3  it does not fit this host
 ├── EnvironmentProblem       4  the environment is missing something (no Docker, no Compose, no GPU runtime)
+│   └── DockerAway           4  no Docker Engine answers, or no longer
 └── Interrupted            130  stopped by the user
 """
 
@@ -44,6 +45,10 @@ class EnvironmentProblem(OrchestratorError):
     """The environment is missing something."""
 
     exit_code = 4
+
+
+class DockerAway(EnvironmentProblem):
+    """No Docker Engine answers, or no longer."""
 
 
 class Interrupted(OrchestratorError):

@@ -38,6 +38,8 @@ class Work:
     files: Mapping[str, bytes]
     keep: tuple[Container, ...] = ()
     """Containers to be replaced that come back if their successors fail."""
+    strange: frozenset[str] = frozenset()
+    """Ids of containers of ours that Compose did not make, so that it can't replace them."""
 
 
 def apply(work: Work, world: World, timeout: float | None = None) -> Iterator[Event]:
@@ -172,6 +174,8 @@ def _compose(work: Work, world: World) -> Iterator[Event]:
         world.workspace.keep(work.plan.project, kept)
     for step in new:
         yield Event("start", step.subject, f"{step.kind}: {step.cause}")
+        if step.target in work.strange:
+            world.actor.remove(step.target, GRACE)
     begun = world.clock.now()
     folder = world.workspace.folder(work.plan.project)
     try:

@@ -60,6 +60,17 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """How a container is set up, in words that a Compose file's settings are told in too (``drift``).
+
+    ``usual``: what its image and Docker give where a file says nothing. Both sorted; nothing in ``has``: not known.
+    """
+
+    has: tuple[tuple[str, str], ...] = ()
+    usual: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """One container of ours, of any project. Times are Unix seconds, sizes bytes."""
 
@@ -101,6 +112,7 @@ class Container:
     created: float = 0.0
     applied: str = ""
     """The Compose file that it was made from, by Compose's own label; "" for one that Compose did not make."""
+    setup: Setup = field(default=Setup(), repr=False)
 
     @property
     def host(self) -> str:

@@ -293,6 +293,9 @@ class Workspace(Protocol):
     def has(self, file: str) -> bool | None:
         """Whether a document is there; None where this user can't look."""
 
+    def text(self, file: str) -> str | None:
+        """A document's text; None where there is none that this user can read."""
+
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         """Files that were being written when their writer died; removed if asked."""
 
@@ -360,6 +363,9 @@ class Library(Protocol):
     def templates(self) -> dict[str, str]:
         """Compose templates by name."""
 
+    def reports(self) -> dict[str, str]:
+        """Templates of reports, and translations for them, by file name."""
+
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
 
@@ -383,6 +389,9 @@ class Library(Protocol):
 
     def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         """Write files into a folder, none of which may exist: RequestError names those that do, and nothing is done."""
+
+    def save_file(self, path: Path, data: bytes) -> None:
+        """Write one file, atomically; RequestError where its folder is not there."""
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""

@@ -50,6 +50,7 @@ def _template(text: str) -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.filters["quote"] = quote
+    environment.filters["code"] = "`{}`".format
     return environment.from_string(text)
 
 

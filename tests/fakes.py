@@ -17,6 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from orchestrator.compose import FLEET_FILE, GATE_FOLDER, OWNER, Download
+from orchestrator.drift.document import facts
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.evidence import Answer, Fingerprint, Holder, Listing, Measurement, Use, Verification, Verifications
 from orchestrator.fleet.file import FleetFile
@@ -35,6 +36,7 @@ from orchestrator.observation import (
     PortHolder,
     Previous,
     Remains,
+    Setup,
     Volume,
 )
 from orchestrator.observation import Image as LocalImage
@@ -44,7 +46,7 @@ from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import API_KEY, Secret, StoredFile
 from tests.builders import READY
-from tests.templates import TEXTS
+from tests.templates import REPORTS, TEXTS
 
 PROBE_IMAGE = b"\x89PNG a known image"
 
@@ -360,7 +362,14 @@ class FakeCompose:
             published=True,
             key_file=self.workspace.secret_file(labels["project"], API_KEY) if _has_key(found) else "",
             applied=str(self.workspace.folder(labels["project"]) / FLEET_FILE),
+            setup=self._setup(labels["project"], service),
         )
+
+    def _setup(self, project: str, service: str) -> Setup:
+        """Docker does exactly what the file says."""
+        text = self.workspace.files[project][f"{service}.yaml"].decode()
+        told = facts(text, service, str(self.workspace.folder(project)))
+        return Setup(tuple(sorted((what, value or "") for what, value in told.items())))
 
 
 def _has_key(service: Any) -> bool:
@@ -566,6 +575,11 @@ class FakeWorkspace:
         folder, _, name = file.removeprefix("/state/").rpartition("/")
         return None if self.hidden else name in self.files.get(folder, {})
 
+    def text(self, file: str) -> str | None:
+        folder, _, name = file.removeprefix("/state/").rpartition("/")
+        data = self.files.get(folder, {}).get(name)
+        return None if self.hidden or data is None else data.decode()
+
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         found = tuple(sorted(self.written))
         if remove:
@@ -667,6 +681,9 @@ class FakeLibrary:
     def templates(self) -> dict[str, str]:
         return dict(TEXTS)
 
+    def reports(self) -> dict[str, str]:
+        return dict(REPORTS)
+
     def beside(self, folder: str) -> dict[str, bytes]:
         return {"__main__.py": b"# the gate\n"} if folder == GATE_FOLDER else {"model.safetensors": b"\xff"}
 
@@ -693,6 +710,9 @@ class FakeLibrary:
     def create(self, path: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
         self.save(path, files, ())
         return tuple(path / name for name in files)
+
+    def save_file(self, path: Path, data: bytes) -> None:
+        self.save(path.parent, {path.name: data}, ())
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         found = self.saved.setdefault(path, {})

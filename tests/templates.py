@@ -6,3 +6,4 @@ from orchestrator.adapters import package
 from orchestrator.compose import TEMPLATES
 
 TEXTS = {name: (package.templates() / name).read_text(encoding="utf-8") for name in TEMPLATES}
+REPORTS = {path.name: path.read_text(encoding="utf-8") for path in (package.templates() / "reports").iterdir()}

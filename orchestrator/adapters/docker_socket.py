@@ -12,11 +12,13 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 from orchestrator.adapters.endpoint import docker_socket
-from orchestrator.errors import EnvironmentProblem, OrchestratorError
+from orchestrator.drift.container import setup
+from orchestrator.errors import DockerAway, EnvironmentProblem, OrchestratorError
 from orchestrator.observation import (
     ASLEEP,
     IMAGE_SOURCE_LABEL,
@@ -30,6 +32,7 @@ from orchestrator.observation import (
     PortHolder,
     Progress,
     Remains,
+    Setup,
 )
 from orchestrator.ports import DockerVersion
 from orchestrator.secretfile import API_KEY
@@ -76,14 +79,19 @@ class SocketReader:
         ours = [c for c in listed if (c["Labels"] or {}).get(LABEL + "schema") == SCHEMA]
         known = {c["Id"] for c in ours}
         details = ((item, self._get(f"/containers/{item['Id']}/json", missing=None)) for item in ours)
+        local = lru_cache(self._local)  # most containers share an image with another
         held = {p.port: p for c in listed for p in _ports(c)}
         heard = self._listeners() if listeners else {}
         others = [PortHolder(port, who) for port, who in heard.items() if port not in held]
         return Observation(
-            containers=tuple(self._now(_container(item, detail)) for item, detail in details if detail is not None),
+            containers=tuple(
+                self._now(replace(_container(item, detail), setup=_setup(detail, local)))
+                for item, detail in details
+                if detail is not None
+            ),
             foreign=tuple(_foreign(c) for c in listed if c["Id"] not in known),
             ports=(*held.values(), *others),
-            images={ref: image for ref in images if (image := self._image(ref)) is not None},
+            images={ref: _image(found) for ref in images if (found := local(ref)) is not None},
             volumes=frozenset(name for name in volumes if self._get(f"/volumes/{quote(name, safe='')}", missing=None)),
         )
 
@@ -152,11 +160,10 @@ class SocketReader:
             return container
         return replace(container, gate=Gate(ASLEEP if asleep else "ready"))
 
-    def _image(self, reference: str) -> Image | None:
-        found = self._get(f"/images/{quote(reference, safe='')}/json", missing=None)
-        if found is None:
-            return None
-        return Image(found["Id"], (found.get("Config", {}).get("Labels") or {}).get(IMAGE_SOURCE_LABEL, ""))
+    def _local(self, reference: str) -> dict[str, Any] | None:
+        """A local image, by name or id."""
+        found: dict[str, Any] | None = self._get(f"/images/{quote(reference, safe='')}/json", missing=None)
+        return found
 
     def _get(self, path: str, shape: type = dict, **missing: None) -> Any:
         try:
@@ -168,6 +175,17 @@ class SocketReader:
         if status == _NOT_FOUND and "missing" in missing:
             return None
         raise OrchestratorError(f"Docker refused {path}: {_message(body)}", where=docker_socket())
+
+
+def _image(found: Mapping[str, Any]) -> Image:
+    return Image(found["Id"], (found.get("Config", {}).get("Labels") or {}).get(IMAGE_SOURCE_LABEL, ""))
+
+
+def _setup(detail: Mapping[str, Any], local: Callable[[str], dict[str, Any] | None]) -> Setup:
+    """The name of its image may have moved to another, or be gone."""
+    named = local(detail["Config"]["Image"])
+    own = named if named is not None and named["Id"] == detail["Image"] else local(detail["Image"])
+    return setup(detail, own, named["Id"] if named else None)
 
 
 def _shaped(found: object, shape: type) -> object:
@@ -199,7 +217,7 @@ def no_docker(error: Exception) -> EnvironmentProblem:
             where=where,
             hint="run as root, or join the group 'docker' and log in again",
         )
-    return EnvironmentProblem(
+    return DockerAway(
         f"no Docker Engine answers ({error})",
         where=where,
         hint="install and start Docker ('make setup' in a checkout does both)",

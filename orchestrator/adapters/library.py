@@ -40,6 +40,10 @@ class Files:
         """Compose templates by name."""
         return {name: (package.templates() / name).read_text(encoding="utf-8") for name in TEMPLATES}
 
+    def reports(self) -> dict[str, str]:
+        """Templates of reports, and translations for them, by file name."""
+        return {path.name: path.read_text(encoding="utf-8") for path in (package.templates() / "reports").iterdir()}
+
     def beside(self, folder: str) -> dict[str, bytes]:
         """Files of a folder that documents mount from beside them, by name: the gate, or weights that come with us."""
         weights = folder.startswith(f"{BUILTIN_FOLDER}/")
@@ -83,6 +87,14 @@ class Files:
             )
         self.save(path, files, ())
         return tuple(path / name for name in files)
+
+    def save_file(self, path: Path, data: bytes) -> None:
+        """Write one file, atomically; RequestError where its folder is not there."""
+        if not path.parent.is_dir():
+            raise RequestError(
+                f"there is no folder {path.parent}", where=str(path), hint="make it first, or name another file"
+            )
+        write_atomically(path, data)
 
     def save(self, path: Path, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         """Write files into a folder, each atomically, and remove others."""

@@ -82,6 +82,13 @@ class StateFolder:
             return None
         return True
 
+    def text(self, file: str) -> str | None:
+        """A document's text; None where there is none that this user can read."""
+        try:
+            return Path(file).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+
     def drafts(self, *, remove: bool) -> tuple[str, ...]:
         """Files that were being written when their writer died; removed if asked."""
         found = [

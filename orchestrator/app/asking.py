@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from orchestrator.app.status import containers, endpoint
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import DockerAway, OrchestratorError
 from orchestrator.observation import Container
 from orchestrator.ports import Event, ModelClient, World
 from orchestrator.registry.spec import ModelSpec
@@ -24,6 +24,8 @@ def asked(world: World, client: ModelClient, project: str, ready: Event, spec: M
     begun = world.clock.now()
     try:
         container = containers(world, project, [ready.subject])[0]
+    except DockerAway:  # that says nothing about the model
+        raise
     except OrchestratorError as error:
         return replace(ready, kind="failed", text=error.what)
     why = fault(world, client, container, spec, _FIRST)

@@ -35,7 +35,7 @@ def network(project: str) -> str:
 
 def save(world: World, file: Path, text: str) -> None:
     """Write the settings to a file."""
-    world.library.save(file.parent, {file.name: text.encode()}, ())
+    world.library.save_file(file, text.encode())
 
 
 def _url(container: Container, *, from_container: bool) -> str:

@@ -43,7 +43,7 @@ def lock(world: World, request: Request, source: Source, path: Path, *, upgrade:
     kept = old.without(specs) if upgrade else old  # what else is in it may be another fleet's
     new = kept.with_pins({one: old.pin(one, value, today) for one, value in zip(asked, values, strict=True)})
     if new != old or not (old.repositories or old.images):
-        world.library.save(path.parent, {path.name: lock_text(new).encode()}, ())
+        world.library.save_file(path, lock_text(new).encode())
     return Locked(old, new, needed)
 
 

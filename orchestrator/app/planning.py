@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from orchestrator.app.drifting import from_wanted
 from orchestrator.app.measuring import measured_like
 from orchestrator.app.status import serving
 from orchestrator.compose import (
@@ -134,7 +135,8 @@ def decide(
     placements = place(specs, request, host, observation, known)
     documents = documents_of(placements.fleet, specs, host, world)
     sources = {image: world.builder.source(image) for image in {d.image for d in documents}}
-    keys = {c.service: c.key_file for c in observation.project(request.project)}
+    ours = observation.project(request.project)
+    keys = {c.service: c.key_file for c in ours}
     wanted = [
         d.desired(
             sources[d.image],
@@ -142,13 +144,16 @@ def decide(
         )
         for d in documents
     ]
-    todo = steps(wanted, observation, world.workspace.unfinished(), _leaving(request, wanted, observation))
-    warnings = tuple(w for p in placements.fleet for w in p.warnings)
+    leaving = _leaving(request, wanted, observation)
+    drifts, edited = from_wanted(world, {d.placement.service: d.text for d in documents}, ours)
+    todo = steps(wanted, observation, world.workspace.unfinished(), leaving, drifts)
+    warnings = (*(w for p in placements.fleet for w in p.warnings), *edited)
     plan = Plan(request.project, host.name, todo, warnings)
-    staying = without(observation, _leaving(request, wanted, observation))
+    staying = without(observation, leaving)
     files = files_of(placements, documents, world, host, _applied(world, request.project, documents, staying))
     by_service = MappingProxyType({d.placement.service: d for d in documents})
-    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation))
+    strange = frozenset(c.id for c in ours if not c.applied)
+    work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation), strange)
     return Decided(plan, placements, specs, documents, work, observation)
 
 

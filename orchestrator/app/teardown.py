@@ -15,6 +15,7 @@ from orchestrator.plan.leftovers import Leftover, networks, of_project
 from orchestrator.plan.proof import Held, Look, Missing, held, missing, words
 from orchestrator.plan.steps import removal
 from orchestrator.ports import LOCK_PATIENCE, Event, World
+from orchestrator.registry.spec import ENGINES
 
 #: seconds in which everything has to be as it was; drivers were seen to take some to give memory back (public issues)
 PATIENCE = 15.0
@@ -98,7 +99,7 @@ def _doomed(world: World, wanted: Wanted, known: Callable[[], Sequence[str]]) ->
 
 
 def _absent(world: World, wanted: Wanted, seen: Observation, known: Callable[[], Sequence[str]]) -> tuple[str, ...]:
-    """Names without a container that are models all the same: an earlier ``down``, cut off or not, saw to them."""
+    """Names of models and services without a container: an earlier ``down``, cut off or not, saw to them."""
     found = seen.project(wanted.project)
     lacking = [name for name in wanted.names if not any(name in (c.model, c.service) for c in found)]
     if not lacking:
@@ -106,8 +107,16 @@ def _absent(world: World, wanted: Wanted, seen: Observation, known: Callable[[],
     documents = world.workspace.documents(wanted.project)
     models = {*known(), *(kept.model for kept in world.workspace.kept(wanted.project))}
     return tuple(
-        name for name in lacking if name in models or any(_belongs(document, (name,)) for document in documents)
+        name
+        for name in lacking
+        if name in models or _model(name) in models or any(_belongs(document, (name,)) for document in documents)
     )
+
+
+def _model(service: str) -> str:
+    """The model of a service; "" for what is none."""
+    model, _, engine = service.rpartition("-")
+    return model if engine in ENGINES else ""
 
 
 def _belongs(document: str, names: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from orchestrator.app.asking import asked
 from orchestrator.app.measuring import measure
 from orchestrator.app.planning import BUILT_IN, Decided, Source, choose, decide, this_host, versions
 from orchestrator.app.returning import Begun, Outcome, answered, begun, failed
-from orchestrator.errors import EnvironmentProblem, FitError, Interrupted, OrchestratorError
+from orchestrator.errors import DockerAway, EnvironmentProblem, FitError, Interrupted, OrchestratorError
 from orchestrator.executor import apply
 from orchestrator.following import follow
 from orchestrator.inventory import Host, as_named
@@ -134,11 +134,17 @@ def _retold(error: OrchestratorError, outcomes: Sequence[Outcome]) -> Orchestrat
 
 @contextmanager
 def _interruptible(decided: Decided) -> Iterator[None]:
-    """Ctrl-C says what goes on running, and how to stop it."""
+    """Ctrl-C says what goes on running, and how to stop it; and when Docker went away, how to go on."""
+    names = " ".join(p.model for p in decided.placements.items)
     try:
         yield
+    except DockerAway as error:
+        raise DockerAway(
+            f"Docker went away meanwhile: {error.what}",
+            where=error.where,
+            hint=f"when it is back, 'orchestrator up {names}' goes on with what was begun",
+        ) from error
     except KeyboardInterrupt:
-        names = " ".join(p.model for p in decided.placements.items)
         raise Interrupted(
             f"interrupted; what was begun for {names} goes on starting",
             hint=f"'orchestrator up {names}' follows it again, 'orchestrator down {names}' takes it down",

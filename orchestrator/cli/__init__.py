@@ -13,6 +13,7 @@ import click
 
 from orchestrator import __version__
 from orchestrator.cli.context import Context
+from orchestrator.cli.terminal import colours
 from orchestrator.cli.verb import Verbs
 from orchestrator.errors import Interrupted, OrchestratorError, RequestError
 
@@ -43,6 +44,7 @@ _VERBS = {
     "down": "Remove models' containers; weights stay.",
     "doctor": "Check this machine, and say what to do.",
     "verify": "Ask models on each engine what is known, and record the evidence.",
+    "report": "Write the compatibility report, in English or Russian.",
     "image": "List and build our images.",
     "export": "Print connection settings for clients.",
     "completion": "Print the script for completion in a shell.",
@@ -109,6 +111,7 @@ def cli(
     verbose: bool,
 ) -> None:
     """Run vision-language and OCR models in containers on your own GPUs."""
+    ctx.color = colours(sys.stdout)
     ctx.obj = Context.of(ctx.obj, verbose, project, registry).with_fleet(fleet, aside=no_fleet)
 
 
@@ -139,6 +142,9 @@ def _explain(error: Exception) -> int:
         case OrchestratorError():
             _say(error.what, error.where, error.hint)
             return error.exit_code
+        case click.NoSuchOption(option_name=name) if name in {o for p in cli.params for o in p.opts}:
+            _say(f"{name} goes before the verb", "", f"'orchestrator {name} ...'")
+            return RequestError.exit_code
         case click.ClickException():
             context = getattr(error, "ctx", None)
             path = context.command_path if context else "orchestrator"

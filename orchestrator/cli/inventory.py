@@ -32,7 +32,7 @@ def command(context: Context, as_json: bool, output: Path | None) -> None:
     """Show this host's GPUs, and the versions of Docker, Compose and the driver."""
     host = this_host(context.world)
     if output is not None:
-        context.world.library.save(output.parent, {output.name: inventory_yaml(host).encode()}, ())
+        context.world.library.save_file(output, inventory_yaml(host).encode())
         click.echo(f"written to {output}", err=True)
     elif as_json:
         print_json(inventory_json(host))

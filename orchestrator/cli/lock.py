@@ -6,11 +6,19 @@ import click
 
 from orchestrator.app.locking import lock, unlocked
 from orchestrator.cli.context import Context, names
+from orchestrator.cli.verb import Verb
 from orchestrator.errors import OrchestratorError, RequestError
 from orchestrator.plan.request import Request
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples={
+        "Pin what the fleet is made of": "orchestrator lock",
+        "Take what is newest now": "orchestrator lock --upgrade",
+        "In CI: whether all is pinned": "orchestrator lock --check",
+    },
+)
 @names
 @click.option("--upgrade", is_flag=True, help="Ask for what is locked already as well.")
 @click.option("--check", is_flag=True, help="Ask nobody and write nothing; exit code 1 if something is not locked.")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.app.drifting import drifted
 from orchestrator.app.status import alive, containers, unanswered
 from orchestrator.cli.context import Context, as_json, present_names, print_json, print_line
 from orchestrator.cli.terminal import Board, look
 from orchestrator.cli.verb import Verb
 from orchestrator.diagnosing import diagnosed
 from orchestrator.diagnosis import Diagnosis
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, OrchestratorError
 from orchestrator.observation import Container
-from orchestrator.report.status import landmarks, status_json, status_table
+from orchestrator.report.status import drift_notes, landmarks, status_json, status_table
+
+if TYPE_CHECKING:
+    from orchestrator.drift.values import Drifted
 
 _EVERY = 2.0
 
@@ -28,12 +33,13 @@ class _Seen:
     probes: Mapping[str, str]
     uses: Mapping[str, int]
     why: Mapping[str, Diagnosis]
+    drifts: Mapping[str, Drifted]
 
     def json(self) -> dict[str, object]:
-        return status_json(self.containers, self.probes, self.uses, self.why)
+        return status_json(self.containers, self.probes, self.uses, self.why, self.drifts)
 
     def landmarks(self) -> object:
-        return landmarks(self.containers, self.probes, self.uses, self.why)
+        return landmarks(self.containers, self.probes, self.uses, self.why), self.drifts
 
     def failed(self) -> bool:
         return any(c.failed or c.phase == "unresponsive" for c in self.containers)
@@ -65,27 +71,42 @@ def command(context: Context, names: tuple[str, ...], as_json: bool, watch: bool
 
 
 def _watch(context: Context, names: tuple[str, ...], as_json: bool, ask: bool) -> None:
-    """Until Ctrl-C, which is how it is meant to end."""
+    """Until Ctrl-C, which is how it is meant to end. What can't be seen now, but could be before, may come back."""
     board = Board()
     told: object = None
     try:
         while True:
-            seen = _look(context, names, ask)
-            if not as_json:
-                board.show(_text(context, seen, everything=not names), seen.landmarks())
-            elif seen.landmarks() != told:
+            try:
+                seen = _look(context, names, ask)
+            except OrchestratorError as error:
+                if told is None:
+                    raise
+                if not as_json:
+                    board.show(_away(error), error.what)
+                elif error.what != told:
+                    click.echo(_away(error), nl=False, err=True)
+                told = error.what
+            else:
+                if not as_json:
+                    board.show(_text(context, seen, everything=not names), seen.landmarks())
+                elif seen.landmarks() != told:
+                    print_line(seen.json())
                 told = seen.landmarks()
-                print_line(seen.json())
             context.world.clock.sleep(_EVERY)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(Interrupted.exit_code) from None
+
+
+def _away(error: OrchestratorError) -> str:
+    return f"error: {error.what}\nhint:  {error.hint}; the watch goes on until Ctrl-C\n"
 
 
 def _look(context: Context, names: tuple[str, ...], ask: bool) -> _Seen:
     found = alive(context.world, containers(context.world, context.project, names))
     probes = _probes(context, found) if ask else {}
     found = unanswered(found, [id_ for id_, said in probes.items() if said.startswith("failed")])
-    return _Seen(found, probes, _uses(context, found), diagnosed(context.world, found))
+    uses, why = _uses(context, found), diagnosed(context.world, found)
+    return _Seen(found, probes, uses, why, drifted(context.world, found))
 
 
 def _probes(context: Context, found: Sequence[Container]) -> dict[str, str]:
@@ -107,7 +128,8 @@ def _uses(context: Context, found: Sequence[Container]) -> dict[str, int]:
 def _text(context: Context, seen: _Seen, *, everything: bool) -> str:
     now = context.world.clock.now()
     table = status_table(seen.containers, now, seen.probes, seen.uses, seen.why, look())
-    notes = [*(_notes(context, seen.containers) if everything else ()), *_kept(context)]
+    fleet = _notes(context, seen.containers) if everything else ()
+    notes = [*drift_notes(seen.containers, seen.drifts), *fleet, *_kept(context)]
     return (table or f"nothing runs in project {context.project}\n") + "".join(f"note: {note}\n" for note in notes)
 
 

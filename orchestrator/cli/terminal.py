@@ -9,6 +9,9 @@ from typing import TextIO
 
 from orchestrator.report.look import Look
 
+#: clears the rest of a line that is drawn over another
+_REST = "\x1b[K\n"
+
 
 def moves(out: TextIO, variables: Mapping[str, str] = os.environ) -> bool:
     """Whether it is a terminal that can move its cursor."""
@@ -60,7 +63,7 @@ class Board:
         if moves(self._out):
             self._out.write(self._frame(text.splitlines()))
         elif state != self._state:
-            self._out.write(f"{'' if self._state is None else chr(10)}{text}")
+            self._out.write(text if self._state is None else f"\n{text}")
         self._state = state
         self._out.flush()
 
@@ -74,6 +77,3 @@ class Board:
         back = "\x1b[H\x1b[J" if resized else f"\r\x1b[{self._drawn}A" if self._drawn else ""
         self._drawn = len(lines)
         return f"\x1b[?7l{back}{''.join(f'{line}{_REST}' for line in lines)}\x1b[J\x1b[?7h"
-
-
-_REST = "\x1b[K\n"

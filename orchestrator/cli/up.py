@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.app.drifting import drifted
 from orchestrator.app.planning import Decided
 from orchestrator.app.returning import Outcome
 from orchestrator.app.status import alive, containers, unanswered
@@ -119,7 +120,7 @@ def command(
     why = diagnosed(context.world, found)
     if as_json:
         late = [outcome.service for outcome in failed]
-        models = status_json(found, probes, {}, why)["models"]
+        models = status_json(found, probes, {}, why, drifted(context.world, found))["models"]
         print_line({"schema": 1, "event": "end", "models": models, "failed": late})
     else:
         click.echo(status_table(found, context.world.clock.now(), probes, {}, why, look()), nl=False)

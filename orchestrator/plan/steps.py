@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
+from orchestrator.drift.values import Drift, words
 from orchestrator.errors import FitError
 from orchestrator.observation import Container, Image, Observation
 
@@ -67,11 +69,13 @@ def steps(
     observation: Observation,
     unfinished: frozenset[str],
     leaving: Sequence[Container] = (),
+    drifts: Mapping[str, Sequence[Drift]] = MappingProxyType({}),
 ) -> tuple[Step, ...]:
     """Images and volumes first, then what goes, then one step for each service, in the order given.
 
     ``unfinished``: volumes whose preparation was begun and never ended. ``leaving``: containers that serve nothing that
-    is wanted. What a cut-off start left goes too. Raises FitError where a foreign container has a name of ours.
+    is wanted. ``drifts``: by service, where its container is not as its labels say. What a cut-off start left goes too.
+    Raises FitError where a foreign container has a name of ours.
     """
     gone = {c.id for c in leaving}
     observation = replace(observation, containers=tuple(c for c in observation.containers if c.id not in gone))
@@ -88,7 +92,14 @@ def steps(
         ),
         *(step for d in desired for step in _leftovers(d, observation)),
         *(Step("remove", c.service, _why_gone(c, desired), c.id) for c in leaving),
-        *(_in_turn(_service(d, owned.get(d.container), observation.images, rebuilt), d, observation) for d in desired),
+        *(
+            _in_turn(
+                _service(d, owned.get(d.container), observation.images, rebuilt, drifts.get(d.service, ())),
+                d,
+                observation,
+            )
+            for d in desired
+        ),
     )
 
 
@@ -146,10 +157,12 @@ def _in_turn(step: Step, want: Desired, observation: Observation) -> Step:
     return replace(step, cause=f"{step.cause}; it waits for {', '.join(busy)} on its GPU") if busy else step
 
 
-def _service(want: Desired, have: Container | None, images: Mapping[str, Image], rebuilt: set[str]) -> Step:
+def _service(
+    want: Desired, have: Container | None, images: Mapping[str, Image], rebuilt: set[str], drifts: Sequence[Drift]
+) -> Step:
     if have is None:
         return Step("create", want.service, "no container")
-    changed = _changed(want, have, images, rebuilt)
+    changed = _changed(want, have, images, rebuilt) or _drifted(drifts)
     if changed:
         return Step("replace", want.service, changed, have.id)
     if not have.running:
@@ -158,9 +171,8 @@ def _service(want: Desired, have: Container | None, images: Mapping[str, Image],
         return Step("restart", want.service, f"it is parked{_because(have.gate.reason if have.gate else '')}", have.id)
     if have.asleep:
         return Step("wake", want.service, "it is asleep", have.id)
-    return Step(
-        "keep", want.service, "nothing changed" if have.ready else f"nothing changed; it is {have.phase}", have.id
-    )
+    remarks = (*(d.words for d in drifts), *(() if have.ready else (f"it is {have.phase}",)))
+    return Step("keep", want.service, "; ".join(["nothing changed", *remarks]), have.id)
 
 
 def _changed(want: Desired, have: Container, images: Mapping[str, Image], rebuilt: set[str]) -> str:
@@ -172,6 +184,12 @@ def _changed(want: Desired, have: Container, images: Mapping[str, Image], rebuil
     if want.image in rebuilt or have.image_id != images[want.image].id:
         return "image was rebuilt"
     return f"it was created but never started{_because(have.error)}" if have.state == "created" else ""
+
+
+def _drifted(drifts: Sequence[Drift]) -> str:
+    """What was changed in the container by hand, other than by orchestrator; "" where the model runs as it should."""
+    harmful = [drift for drift in drifts if not drift.harmless]
+    return f"changed by hand: {words(harmful)}" if harmful else ""
 
 
 def _because(reason: str) -> str:

@@ -91,13 +91,16 @@ def proved(checks: Sequence[Check], *, whole: bool) -> tuple[Outcome, EvidenceLe
 
 
 def figures(ready: float | None, answers: Sequence[Answer], peak: int | None, peak_of: str) -> Figures:
-    """The median time to the first token, and the tokens after each first one over the time that they took."""
-    later = sum(answer.tokens - 1 for answer in answers if answer.tokens > 1)
-    seconds = sum(answer.whole - answer.first for answer in answers if answer.tokens > 1)
+    """The median time to the first token, and all tokens over the time that their answers took as a whole.
+
+    Not the tokens after each first one: a busy server sends several at once, and a short answer has none left to time.
+    """
+    tokens = sum(answer.tokens for answer in answers)
+    seconds = sum(answer.whole for answer in answers if answer.tokens)
     return Figures(
         time_to_ready_s=None if ready is None else round(ready, 3),
         time_to_first_token_s=round(median(answer.first for answer in answers), 3) if answers else None,
-        tokens_per_s=round(later / seconds, 2) if seconds > 0 else None,
+        tokens_per_s=round(tokens / seconds, 2) if seconds > 0 else None,
         peak_bytes=peak,
         peak_of=peak_of if peak is not None else "",
     )

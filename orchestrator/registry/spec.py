@@ -92,6 +92,9 @@ class Fact(Frozen):
 
     text: Text
     source: Text
+    corrects: Text | None = Field(
+        None, description="what the founding report says, in its own words, that this shows to be otherwise"
+    )
 
 
 class Source(Frozen):

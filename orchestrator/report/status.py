@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from orchestrator.diagnosis import Diagnosis
 from orchestrator.observation import Container
 from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
+
+if TYPE_CHECKING:
+    from orchestrator.drift.values import Drift, Drifted
 
 _HEADER = ("MODEL", "ENGINE", "STATE", "HEALTH", "GPU", "CLAIM", "USE", "ADDRESS", "UP", "REMARK")
 #: positions of STATE, and of the columns that a narrow place does without, in this order
@@ -85,14 +90,28 @@ def uptime(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
+def drift_notes(containers: Sequence[Container], drifted: Mapping[str, Drifted]) -> Iterator[str]:
+    """One line for each container that has drifted. ``drifted``: by container id."""
+    for c in containers:
+        if c.id in drifted:
+            yield f"{c.service} drifted: {drifted[c.id].words}"
+
+
 def status_json(
-    containers: Sequence[Container], probes: Mapping[str, str], uses: Mapping[str, int], why: Mapping[str, Diagnosis]
+    containers: Sequence[Container],
+    probes: Mapping[str, str],
+    uses: Mapping[str, int],
+    why: Mapping[str, Diagnosis],
+    drifted: Mapping[str, Drifted] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Stable shape, version 1. Sizes are bytes, times Unix seconds."""
-    return {"schema": 1, "models": [_entry(c, probes.get(c.id), uses.get(c.id), why.get(c.id)) for c in containers]}
+    entries = (_entry(c, probes.get(c.id), uses.get(c.id), why.get(c.id), drifted.get(c.id)) for c in containers)
+    return {"schema": 1, "models": list(entries)}
 
 
-def _entry(c: Container, probe: str | None, use: int | None, why: Diagnosis | None) -> dict[str, object]:
+def _entry(
+    c: Container, probe: str | None, use: int | None, why: Diagnosis | None, drifted: Drifted | None
+) -> dict[str, object]:
     return {
         "model": c.model,
         "engine": c.engine,
@@ -115,5 +134,10 @@ def _entry(c: Container, probe: str | None, use: int | None, why: Diagnosis | No
         "restarts": c.gate.restarts if c.gate else 0,
         "remark": remark(c, why),
         "cause": why and {"class": why.cause, "what": why.what, "remedy": why.remedy},
+        "drift": [_drift(drift) for drift in drifted.drifts] if drifted else [],
         **({"probe": probe} if probe is not None else {}),
     }
+
+
+def _drift(drift: Drift) -> dict[str, object]:
+    return {"what": drift.what, "wanted": drift.wanted, "found": drift.found, "by": drift.by, "at": drift.at}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from orchestrator.compatibility import NAMES
 from orchestrator.evidence import Verification, to_record
 from orchestrator.inventory import gib
 from orchestrator.report.table import table
@@ -47,7 +48,7 @@ def verified_json(found: Sequence[Verification]) -> list[dict[str, object]]:
 def verified_words(v: Verification) -> str:
     """One verification in a line: what came of it, where, with what, and when."""
     where = f" on {v.gpu}" if v.gpu else ""
-    version = f", {v.engine} {v.engine_version}" if v.engine_version else ""
+    version = f", {NAMES.get(v.engine, v.engine)} {v.engine_version}" if v.engine_version else ""
     tasks = ", ".join(f"{check.task} {'right' if check.passed else 'wrong'}" for check in v.checks)
     return f"{v.outcome}{where}{version}{f' ({tasks})' if tasks else ''}, {_date(v.when)}"
 

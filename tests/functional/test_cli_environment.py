@@ -264,7 +264,9 @@ def test_whether_an_engine_sleeps_is_its_own_word(
     detail = {
         "State": {"Status": "running", "Health": {"Status": healthy, "Log": log}, "StartedAt": "2026-01-01T00:00:00Z"},
         "Config": {"Image": "an-image:1", "Cmd": ["run", *words]},
+        "HostConfig": {},
         "Image": "sha256:1",
+        "Name": "/a",
     }
     ports = [{"IP": "127.0.0.1", "PrivatePort": 8000, "PublicPort": 24000, "Type": "tcp"}] if published else []
     replies = {
@@ -301,7 +303,9 @@ def test_where_a_container_is_published_is_docker_s_word_and_not_the_label_s(
     detail = {
         "State": {"Status": "running"},
         "Config": {"Image": "an-image:1"},
+        "HostConfig": {},
         "Image": "sha256:1",
+        "Name": "/a",
         "Mounts": [
             {"Type": "volume", "Source": "/var/lib/docker/volumes/w/_data", "Destination": "/weights"},
             {"Type": "bind", "Source": "/etc/keys/mine", "Destination": "/run/secrets/api_key"},

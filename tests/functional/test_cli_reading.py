@@ -7,6 +7,7 @@ import os
 import re
 from contextlib import chdir
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -400,7 +401,7 @@ def test_status(here: FakeWorld, do: Command) -> None:
     assert set(found["models"][0]) == {
         *("model", "engine", "service", "container", "container_id", "project", "state", "ready", "health", "gpus"),
         *("claim_bytes", "use_bytes", "outgrown", "profile", "url", "image", "started", "restarts", "remark"),
-        *("api_key", "cause"),
+        *("api_key", "cause", "drift"),
     }
 
 
@@ -502,6 +503,29 @@ def test_status_without_docker(here: FakeWorld, do: Command) -> None:
     do("status").refused(4, "no Docker Engine answers")
 
 
+def test_the_watch_goes_on_while_docker_is_away(here: FakeWorld, do: Command) -> None:
+    """It is said once, and again when it is away again; only Ctrl-C ends it."""
+    here.docker.add(container("a"))
+    away = EnvironmentProblem("no Docker Engine answers", hint="start it")
+
+    def now(broken: EnvironmentProblem | None) -> None:
+        here.docker.broken = broken
+
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    for seconds, broken in ((3.0, away), (9.0, None), (13.0, away)):
+        here.clock.at(seconds, partial(now, broken))
+    here.clock.at(16.0, press)
+    said = do("status", "--watch")
+    assert said.code == 130
+    words = "error: no Docker Engine answers\nhint:  start it; the watch goes on until Ctrl-C\n"
+    blocks = said.out.split("\n\n")
+    assert [" ready " in block for block in blocks] == [True, False, True, False]
+    assert [f"{blocks[1]}\n", blocks[3]] == [words, words]
+    do("status", "--watch").refused(4, "no Docker Engine answers")
+
+
 # inventory
 
 
@@ -519,6 +543,12 @@ def test_an_inventory_that_was_written_can_be_planned_with(here: FakeWorld, do: 
     assert (said.code, said.out, said.err) == (0, "", f"written to {file}\n")
     here.gpus.gpus = ()
     assert do("plan", "qwen2-vl-2b", "--inventory", str(file)).code == 0
+
+
+def test_inventory_makes_no_folders(do: Command, tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "such"
+    do("inventory", "--output", str(missing / "x")).refused(2, f"there is no folder {missing}", "make it first")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 import pytest
 
 from orchestrator import traits
-from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
+from orchestrator.errors import DockerAway, EnvironmentProblem, FitError, OrchestratorError
 from orchestrator.observation import Foreign, Gate, PortHolder
 from orchestrator.plan.images import VLLM_CPU, built_image
 from orchestrator.ports import DockerVersion
 from tests.builders import READY, gpu
-from tests.fakes import FakeWorld, parse
+from tests.fakes import FakePulse, FakeWorld, parse
 from tests.functional.cli import Command, Said
 
 DEMO = "demo-transformers"
@@ -156,6 +157,7 @@ def test_a_changed_image_replaces(here: FakeWorld, do: Command) -> None:
         (["up", "phi-3-vision"], ["no revision of it is pinned: phi-3-vision", "--allow-unpinned"]),
         (["updog"], ["No such command 'updog'", "orchestrator --help"]),
         (["--frobnicate"], ["No such option"]),
+        (["up", "demo", "--project", "x"], ["--project goes before the verb", "'orchestrator --project ...'"]),
     ],
 )
 def test_wrong_requests(here: FakeWorld, do: Command, arguments: list[str], words: list[str]) -> None:
@@ -299,6 +301,34 @@ def test_ctrl_c_says_what_goes_on(here: FakeWorld, do: Command) -> None:
     here.compose.born = lambda c: replace(c, state="running", health="starting", gate=Gate("starting"))
     here.clock.at(3, interrupt)
     do("up", "demo").refused(130, "interrupted; what was begun for demo goes on starting", "orchestrator down demo")
+
+
+def away(here: FakeWorld) -> None:
+    here.docker.broken = DockerAway("no Docker Engine answers", where="/x.sock", hint="start Docker")
+
+
+def test_docker_that_goes_away_while_a_start_is_followed(here: FakeWorld, do: Command) -> None:
+    here.compose.born = lambda c: replace(c, state="running", health="starting", gate=Gate("starting"))
+    here.clock.at(3, lambda: away(here))
+    do("up", "demo").refused(
+        4, "Docker went away meanwhile: no Docker Engine answers", "when it is back, 'orchestrator up demo' goes on"
+    )
+
+
+def test_docker_that_goes_away_before_the_answer_is_no_fault_of_the_model_s(here: FakeWorld, do: Command) -> None:
+    """What served before would come back in its place."""
+
+    class Last(FakePulse):
+        def beating(self, urls: Sequence[str], patience: float) -> frozenset[str]:
+            found = super().beating(urls, patience)
+            if found:
+                away(here)
+            return found
+
+    here.pulse = Last(here.docker)
+    said = do("up", "demo")
+    said.refused(4, "Docker went away meanwhile")
+    assert "failed" not in said.err
 
 
 def own_entry(tmp_path: Path, before: str, after: str, *, builtin: bool = True, port: int = 24000) -> Path:

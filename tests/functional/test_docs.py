@@ -38,7 +38,8 @@ def text_of(page: str) -> str:
 
 def shown(text: str) -> Iterator[list[str]]:
     """Words of every call of ``orchestrator``: at prompts, and in examples of programs that run it."""
-    lines = [line[2:] for block in blocks(text, "console") for line in block.splitlines() if line.startswith("$ ")]
+    whole = [block.replace("\\\n", " ") for block in blocks(text, "console")]
+    lines = [line[2:] for block in whole for line in block.splitlines() if line.startswith("$ ")]
     lines += re.findall(r"(?:run|entry): (orchestrator .*)", "\n".join(blocks(text, "yaml")))
     for line in lines:
         for part in re.split(r"&&|\|", line.partition(" #")[0]):

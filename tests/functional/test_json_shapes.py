@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.evidence import Use
+from orchestrator.evidence import Use, Verification
 from orchestrator.inventory import GIB, Process
-from orchestrator.observation import Gate
+from orchestrator.observation import Gate, Setup
 from orchestrator.reference.tasks import PRINTED
 from orchestrator.registry.spec import ModelSpec
 from tests.builders import container, gpu
@@ -41,6 +41,7 @@ ASKED = {
     "models show --json": (["models", "show", "qwen2-vl-2b", "--json"], ["models", "show", "demo", "--json"]),
     "models validate --json": (["models", "validate", "--json"],),
     "models check --json": (["models", "check", "--json"],),
+    "report --json": (["report", "--json"],),
     "image list --json": (["image", "list", "--json"],),
     "export --json": (["export", "litellm", "--json"], ["export", "litellm", "--from-container", "--json"]),
     "up --json": (["up", "got-ocr2", "--json"], ["up", "phi-3-vision", "--allow-unpinned", "--json"]),
@@ -58,14 +59,19 @@ def here() -> FakeWorld:
     busy = replace(gpu("GPU-a"), processes=(Process(7, GIB, "python3"),))
     here = world(busy, gpu("GPU-small", total=4))
     there(here, OFFICIAL, {"version": "0.33.0", "architectures": VLLM})
-    served = container("demo", claim=GIB, gpus=("GPU-a",), key_file="/keys/api_key", port=27000)
+    changed = Setup((("user", "0:0"),))
+    served = container("demo", claim=GIB, gpus=("GPU-a",), key_file="/keys/api_key", port=27000, setup=changed)
     parked = container("parked", gate=Gate("parked", "boom", restarts=3), health="unhealthy", port=27001)
     left = container("left", state="created", health="", gate=None, port=27002, published=False)
     here.docker.add(served, parked, left)
+    edited = b'name: x\nservices:\n  demo-transformers:\n    user: "1:1"\n'
+    here.workspace.files["orchestrator"] = {"demo-transformers.yaml": edited}
     serves = here.compose.born
     here.compose.born = lambda c: c if c.model == "phi-3-vision" else serves(c)  # it never starts
     here.models.read = [PRINTED]
     here.gpus.held = (Use(served.id, "GPU-a", GIB),)
+    here.workspace.attest(Verification("qwen2-vl-2b", "vllm", "failed", "none", 1.0, "0.1.0"))
+    here.workspace.remarks = ("a record that can't be read",)
     return here
 
 
@@ -76,8 +82,10 @@ def documented(section: str) -> dict[str, frozenset[str]]:
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every key with the type of what it holds; lists are looked into, and not shown themselves."""
+    """Every key with the type of what it holds; lists are looked into, and not shown themselves unless empty."""
     if isinstance(value, list):
+        if not value:
+            yield f"{path}[]", "nothing"
         for item in value:
             yield from flat(item, f"{path}[]")
         return
@@ -107,13 +115,18 @@ def allowed(kinds: frozenset[str]) -> frozenset[str]:
 
 @pytest.mark.parametrize("section", list(ASKED))
 def test_the_tables_are_what_is_printed(here: FakeWorld, do: Command, section: str) -> None:
-    if section in {"models list --json", "models show --json"}:
+    if section in {"models list --json", "models show --json", "report --json"}:
         for arguments in FIRST:
             do(*arguments)
     keys, seen = documented(section), printed(do, section)
     wild = [key for key in keys if key.endswith("*")]
     told = {path for path in seen if any(fnmatch.fnmatchcase(path, key.replace("[", "[[]")) for key in wild)}
     plain = {key: kinds for key, kinds in keys.items() if key not in wild}
+    empty = {path for path in seen if "nothing" in seen[path]}
+    assert {path for path in empty - told if not any(key.startswith(path) for key in plain)} == set(), "in no table"
+    for path in empty:
+        seen[path].discard("nothing")
+    seen = {path: kinds for path, kinds in seen.items() if kinds}
     objects = {path for path in seen if seen[path] == {"object"} and path not in plain}
     assert set(seen) - told - objects - set(plain) == set(), "printed, and in no table"
     assert set(plain) - set(seen) == set(), "in the table, and not printed"

@@ -293,13 +293,16 @@ def test_a_volume_that_is_not_its_user_s_keeps_its_mark(here: FakeWorld, do: Com
 
 
 def test_down_of_what_is_down_is_no_error(here: FakeWorld, do: Command) -> None:
-    """A model by the registry, or by a document that an earlier down was cut off from forgetting."""
+    """A model or service by the registry, or by a document that an earlier down was cut off from forgetting."""
     here.workspace.files["orchestrator"] = {"own-vllm.yaml": b"", "a-transformers.yaml": b""}
     said = do("down", "demo", "own", "a")
     assert said.code == 0
     assert "demo: gone, it was down already\nown: gone, it was down already\n" in said.err
     assert here.workspace.documents("orchestrator") == ()
     do("down", "own").refused(1, "there is no container of own")
+    assert "demo-vllm: gone, it was down already\n" in do("down", "demo-vllm").err
+    for name in ("demo-", "demo-vlm", "own-vllm", "-vllm"):
+        do("down", "--", name).refused(1, f"there is no container of {name}")
 
 
 # Weights

@@ -79,6 +79,16 @@ def test_a_terminal_gets_colours_and_its_width() -> None:
     assert "\x1b" not in on_a_terminal("doctor", TERM="dumb")
 
 
+def test_a_pipe_gets_colours_where_they_are_wanted_and_lines_of_any_length() -> None:
+    argv = [sys.executable, "-m", "orchestrator", "doctor"]
+    plain, painted = (
+        subprocess.run(argv, env=NOWHERE | more, capture_output=True, text=True, timeout=60, check=False).stdout
+        for more in ({}, {"FORCE_COLOR": "1", "COLUMNS": "40"})
+    )
+    assert "\x1b[31mPROBLEM\x1b[0m" in painted
+    assert re.sub(r"\x1b\[\d+m", "", painted) == plain
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_the_models_are_readable_on_narrow_terminals(columns: int) -> None:
     lines = on_a_terminal("models", "list", columns=columns).splitlines()

@@ -319,7 +319,7 @@ def test_models_show_tells_what_was_verified(here: FakeWorld, do: Command) -> No
     assert "  verified here: " not in do("models", "show", "demo").out
     do("verify", "demo", "--mode", "transformers")
     assert (
-        "  verified here: answered on CPU, transformers 9.9.9 (printed right), 1970-01-01\n"
+        "  verified here: answered on CPU, Transformers 9.9.9 (printed right), 1970-01-01\n"
         in do("models", "show", "demo").out
     )
     found = json.loads(do("models", "show", "demo", "--json").out)["verified"]

@@ -5,6 +5,8 @@ hosts are those) and perhaps a lock, and where wanted ``registry/*.yaml`` (a use
 (foreign containers and taken ports), ``before/`` (a ``request.yaml`` that was brought up earlier, with a ``registry/``
 or a fleet file of its own). Expected: ``plan.txt`` and ``compose/``, or ``recommend.txt``, or ``error.txt``. Only the
 text is expected of a plan that says ``documents: false``.
+
+For a report there is no host, but ``seen.json``: what was verified, measured and heard on one. Expected: ``report.*``.
 """
 
 from __future__ import annotations
@@ -22,25 +24,29 @@ from orchestrator.adapters.library import Files
 from orchestrator.app.planning import Source, rendered, select
 from orchestrator.app.recommend import recommend
 from orchestrator.app.render import render
+from orchestrator.app.report import report
 from orchestrator.app.up import Options, Screen, plan, up
 from orchestrator.cli.context import FLEET, LOCK
 from orchestrator.compose import EXAMPLE_FILE
 from orchestrator.errors import OrchestratorError
+from orchestrator.evidence import Fingerprint, Listing, Measurement, from_record
 from orchestrator.fleet.file import FleetFile
 from orchestrator.observation import Foreign, PortHolder
 from orchestrator.plan.packing import Strategy
 from orchestrator.plan.request import Mode, Request
 from orchestrator.plan.steps import Plan
 from orchestrator.registry.tree import read
+from orchestrator.report.compatibility_json import report_json
+from orchestrator.report.compatibility_text import TEMPLATES, language, report_markdown
 from orchestrator.report.plan import plan_text
 from orchestrator.report.recommend import recommend_text
 from tests.fakes import FakeWorld
 
 FLEETS = "orchestrator*.yaml"
 SECRETS = (f"compose/{EXAMPLE_FILE}", f"compose/*/{EXAMPLE_FILE}")
-GIVEN = ("request.yaml", "inventory.yaml", "observation.json", "registry/*.yaml", FLEETS, "hosts/*.yaml")
+GIVEN = ("request.yaml", "inventory.yaml", "seen.json", "observation.json", "registry/*.yaml", FLEETS, "hosts/*.yaml")
 BEFORE = ("before/request.yaml", "before/registry/*.yaml", f"before/{FLEETS}", "before/hosts/*.yaml")
-EXPECTED = ("plan.txt", "recommend.txt", "error.txt", "compose/*.yaml", "compose/*/*.yaml", *SECRETS)
+EXPECTED = ("plan.txt", "recommend.txt", "error.txt", "report.*", "compose/*.yaml", "compose/*/*.yaml", *SECRETS)
 
 
 class Asked(BaseModel):
@@ -49,7 +55,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     about: str
-    verb: Literal["plan", "render", "recommend"] = "plan"
+    verb: Literal["plan", "render", "recommend", "report"] = "plan"
     models: list[str] = []
     everything: bool = False
     mode: Mode = "auto"
@@ -90,7 +96,8 @@ class Case:
         files = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
         known = (*GIVEN, *BEFORE, *EXPECTED)
         found = [f"{name} is not a file of a case" for name in files if not any(_match(name, k) for k in known)]
-        needed = ["request.yaml", *([] if any(_match(name, FLEETS) for name in files) else ["inventory.yaml"])]
+        hosts = any(name == "seen.json" or _match(name, FLEETS) for name in files)
+        needed = ["request.yaml", *([] if hosts else ["inventory.yaml"])]
         found += [f"{name} is missing" for name in needed if name not in files]
         if any(name.startswith("before/") for name in files) and "before/request.yaml" not in files:
             found.append("before/request.yaml is missing")
@@ -130,6 +137,8 @@ class Case:
         if asked.verb == "recommend":
             host = world.library.inventory(self.folder / "inventory.yaml")
             return {"recommend.txt": recommend_text(recommend(world, (), host), host)}
+        if asked.verb == "report":
+            return self._reported(world)
         found = plan(world, asked.request(), self._options("registry"), everything=asked.everything)
         text = plan_text(found.plan, found.placements, explain=asked.explain)
         return {"plan.txt": text, **(_documents(found.work.files) if asked.documents else {})}
@@ -146,6 +155,23 @@ class Case:
         text = plan_text(Plan("orchestrator", host.name, (), warnings), placements, explain=asked.explain)
         text += "".join(f"left out: {error.what}\n" for error in placements.omitted)
         return {"plan.txt": text, **_documents(files)}
+
+    def _reported(self, world: FakeWorld) -> dict[str, str]:
+        """In both languages, and once as JSON."""
+        seen = json.loads((self.folder / "seen.json").read_text(encoding="utf-8"))
+        for record in seen["verifications"]:
+            world.workspace.attest(from_record(record))
+        world.workspace.record([Measurement(Fingerprint(**m.pop("fingerprint")), **m) for m in seen["measurements"]])
+        for listing in seen["listings"]:
+            world.workspace.hear(Listing(**listing))
+        world.workspace.remarks = tuple(seen["remarks"])
+        files = world.library.reports()
+        found = report(world, self._options("registry").source.registries)
+        texts = {
+            f"report.{lang}.md": report_markdown(found, language(lang, files), files[template])
+            for lang, template in TEMPLATES.items()
+        }
+        return {**texts, "report.json": json.dumps(report_json(found, language("en", files)), indent=1) + "\n"}
 
     def _of_fleets(self, asked: Asked) -> dict[str, str]:
         """A plan or the files for each fleet, on its own host; without names, as a team would ask."""

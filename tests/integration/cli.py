@@ -113,6 +113,11 @@ class Cli:
             own["ORCHESTRATOR_REGISTRY"] = str(self.registry)
         return {**kept, **own, **self.extra}
 
+    def beside(self, name: str, *program: str, **extra: str) -> Cli:
+        """Another shell with the same state folder and registry; one Cli is for one thread only."""
+        extra = {**self.env, "ORCHESTRATOR_REGISTRY": str(self.registry), **extra}
+        return Cli(self.engine, self.folder / name, program or self.program, extra)
+
     def entry(
         self,
         name: str,

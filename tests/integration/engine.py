@@ -160,10 +160,10 @@ class Engine:
 
     # Life of the daemon
 
-    def start(self) -> None:
-        """Start dockerd and wait until it answers."""
+    def start(self, *options: str) -> None:
+        """Start dockerd, with more options of its own, and wait until it answers."""
         path = f"{self.folder / 'bin'}:{SYSTEM_PATH}"
-        argv = ["dockerd", "--host", self.url, "--data-root", str(self.folder / "data")]
+        argv = ["dockerd", *options, "--host", self.url, "--data-root", str(self.folder / "data")]
         argv += ["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{self.folder.name}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -178,14 +178,14 @@ class Engine:
     def stop(self) -> None:
         """Stop dockerd as a shutdown of the host does, and its containers with it."""
         if self._runs():
-            self._shell('kill "$(cat /run/docker.pid)"')
+            self.inside('kill "$(cat /run/docker.pid)"')
             self._ended()
 
     def cut_power(self) -> None:
         """End dockerd and every container at once, as a power cut does: no goodbye, and an empty /run."""
-        self._shell("kill -KILL -1")
+        self.inside("kill -KILL -1")
         self._ended()
-        self._shell(f"umount --lazy --recursive /run && {keeper.FRESH_RUN}")
+        self.inside(f"umount --lazy --recursive /run && {keeper.FRESH_RUN}")
 
     def restart(self, *, power_cut: bool = False) -> None:
         """Stop and start again with all data; what comes back is up to the restart policies."""
@@ -202,8 +202,12 @@ class Engine:
         if self.process is not None:
             self.process.wait(PATIENCE_S)
 
-    def _shell(self, script: str) -> None:
-        subprocess.run(self._inside("sh", "-c", script), check=True, env=os.environ | {"PATH": SYSTEM_PATH})
+    def inside(self, script: str) -> str:
+        """What a shell script prints in the namespaces of dockerd and its containers."""
+        argv = self._inside("sh", "-c", script)
+        return subprocess.run(
+            argv, check=True, env=os.environ | {"PATH": SYSTEM_PATH}, stdout=subprocess.PIPE, text=True
+        ).stdout
 
     def _inside(self, *argv: str) -> list[str]:
         process = f"/proc/{self.namespaces}"

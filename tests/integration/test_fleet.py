@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.integration.cli import Cli, answers, steps
-from tests.integration.engine import wait_for
 
 PORT = 24150
 
@@ -35,10 +34,6 @@ def test_a_model_that_leaves_the_file_is_removed_and_the_rest_stays(cli: Cli) ->
     assert "other-transformers: removed" in cli.run("up", "--yes").err
     assert cli.ids() == {"team-tiny-transformers": before["team-tiny-transformers"]}
     assert not answers(PORT + 2)
-    cli.run("stop")
-    assert not answers(PORT)
-    cli.run("start")
-    wait_for(lambda: answers(PORT), "the model after start")
     cli.run("down", "--yes")
     assert not cli.ids()
     assert not cli.engine.objects().networks

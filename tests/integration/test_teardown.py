@@ -5,17 +5,15 @@ GPU memory is that of the scripted NVML library, read through the real pynvml; t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docker import errors as docker_errors
 
 from orchestrator.compose import OWNER
 from tests.integration.cli import Cli, Done, answers
@@ -281,26 +279,3 @@ def test_a_lock_that_outlives_its_holder_is_named(cli: Cli) -> None:
             assert f"(pid {keeper.pid})" in said
         finally:
             keeper.kill()
-
-
-def stopped(cli: Cli) -> bool:
-    return not cli.ids() or cli.inspect(OURS)["State"]["Status"] == "exited"
-
-
-def removed(cli: Cli) -> bool:
-    return not cli.ids()
-
-
-@pytest.mark.parametrize("seen", [stopped, removed])
-def test_a_killed_down_is_finished_by_the_same_command(cli: Cli, seen: Callable[[Cli], bool]) -> None:
-    up(cli)
-    running = cli.start("down", "tiny")
-    with contextlib.suppress(docker_errors.NotFound):  # it may go between two looks
-        wait_for(lambda: seen(cli), seen.__name__, every=0.002)
-    running.kill_all()
-    running.end()
-    cli.run("down", "tiny")
-    left = cli.engine.objects()
-    assert not left.containers
-    assert not left.networks
-    assert not list((cli.state / "orchestrator").glob("tiny*.yaml"))

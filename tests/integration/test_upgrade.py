@@ -90,6 +90,7 @@ def test_compose_and_the_planner_take_what_came_back_for_what_it_was(cli: Cli) -
     as_it_was(cli, before)
     entry(cli, "v1")
     assert steps(cli.run("up", "tiny").out) == {SERVICE: "keep"}
+    assert cli.status()["tiny"]["drift"] == []
     entry(cli, "v2")
     assert steps(cli.run("up", "tiny", "--yes").out) == {SERVICE: "replace"}
     assert images(cli) == {OURS: image("v2")}

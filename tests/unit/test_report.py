@@ -207,6 +207,7 @@ def test_status_as_json() -> None:
                     "what": "boom",
                     "remedy": "'orchestrator logs a' shows all that the engine said.",
                 },
+                "drift": [],
             }
         ],
     }

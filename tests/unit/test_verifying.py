@@ -92,5 +92,5 @@ def test_what_answers_prove(checks: list[Check], whole: bool, expected: tuple[Ou
 
 def test_figures() -> None:
     answers = [Answer("a", 0.5, 2.5, 5), Answer("b", 0.1, 0.1, 1), Answer("c", 0.3, 1.3, 0)]
-    assert figures(12.3456, answers, 7, "gpu") == Figures(12.346, 0.3, 2.0, 7, "gpu")
+    assert figures(12.3456, answers, 7, "gpu") == Figures(12.346, 0.3, 2.31, 7, "gpu"), "6 tokens in 2.6 s"
     assert figures(None, [], None, "gpu") == Figures()

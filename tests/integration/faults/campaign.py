@@ -80,7 +80,7 @@ def named(said: str) -> str:
 
 def left(cli: Cli, before: Objects) -> tuple[str, ...]:
     """What there is more than before, but for the volumes that stay; locks that are held, and half written files."""
-    return (*_objects(cli, before), *_locks(cli), *_drafts(cli.state))
+    return (*_objects(cli, before), *locks(cli), *_drafts(cli.state))
 
 
 def _objects(cli: Cli, before: Objects) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _objects(cli: Cli, before: Objects) -> Iterator[str]:
     yield from (f"volume {name}" for name in now.volumes - CACHES)
 
 
-def _locks(cli: Cli) -> Iterator[str]:
+def locks(cli: Cli) -> Iterator[str]:
     of_gpus = cli.engine.folder / "data" / "volumes" / "orchestrator-locks" / "_data"
     for file in (cli.state / "orchestrator.lock", *of_gpus.glob("gpu-*.lock")):
         if file.is_file() and not _free(file):

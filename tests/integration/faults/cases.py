@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tests.integration.cli import Cli, answers, steps
 from tests.integration.engine import wait_for
 
-PORT, OTHER_PORT = 24900, 24901
+OTHER_PORT = 24901
 SERVICE, OTHER = "tiny-transformers", "other-transformers"
 OURS, OTHERS = f"orchestrator-{SERVICE}", f"orchestrator-{OTHER}"
 PURGE = ("down", "--all", "--purge", "--yes")
@@ -16,11 +17,18 @@ PURGE = ("down", "--all", "--purge", "--yes")
 
 @dataclass
 class Case:
-    """``arguments`` are killed. ``ways``: the commands that may come next, each up to the good end."""
+    """A command that is killed. ``ways``: the commands that may come ``next``, each up to the good end.
+
+    ``code``: the exit code where nobody kills it.
+    """
+
+    title: ClassVar[str]
+    next: ClassVar[tuple[str, ...]]
+    arguments: ClassVar[tuple[str, ...]]
+    code: ClassVar[int] = 0
+    port: ClassVar[int] = 24900
 
     cli: Cli
-    arguments: tuple[str, ...] = ()
-    code: int = 0
     ways: tuple[Callable[[], None], ...] = ()
 
     def before(self) -> None:
@@ -32,7 +40,7 @@ class Case:
         assert list(self.cli.ids()) == [OURS], done
         found = str(self.cli.inspect(OURS)["Config"])
         assert all(word in found for word in words), (words, found)
-        assert answers(PORT), done
+        assert answers(self.port), done
         assert self.cli.status()["tiny"]["ready"] is True
         assert not list(self.cli.state.glob("*/previous/*")), done
         assert not (self.cli.state / "preparing").exists(), done
@@ -56,13 +64,15 @@ def tidy(cli: Cli) -> None:
 class Create(Case):
     """``up`` on an engine where nothing was."""
 
-    arguments: tuple[str, ...] = ("up", "tiny")
+    title = "`up`"
+    next = ("`up`", "`down`")
+    arguments = ("up", "tiny")
 
     def __post_init__(self) -> None:
         self.ways = self._up, self.nothing_left
 
     def before(self) -> None:
-        self.cli.entry("tiny", port=PORT)
+        self.cli.entry("tiny", port=self.port)
         assert not self.cli.engine.objects()
 
     def _up(self) -> None:
@@ -75,7 +85,9 @@ class Create(Case):
 class Replace(Case):
     """``up`` of a model that serves, and whose settings changed."""
 
-    arguments: tuple[str, ...] = ("up", "tiny", "--yes")
+    title = "`up` that replaces"
+    next = ("`up`",)
+    arguments = ("up", "tiny", "--yes")
     length: int = 1024
 
     def __post_init__(self) -> None:
@@ -83,18 +95,20 @@ class Replace(Case):
 
     def before(self) -> None:
         if not self.cli.ids():
-            self.cli.entry("tiny", port=PORT, max_model_len=self.length)
+            self.cli.entry("tiny", port=self.port, max_model_len=self.length)
             self.cli.run("up", "tiny")
         self.length = 3072 - self.length
-        self.cli.entry("tiny", port=PORT, max_model_len=self.length)
+        self.cli.entry("tiny", port=self.port, max_model_len=self.length)
 
 
 @dataclass
 class Return(Case):
     """``up`` of a model that serves, with settings that can't work: what served comes back."""
 
-    arguments: tuple[str, ...] = ("up", "tiny", "--yes")
-    code: int = 1
+    title = "`up` that brings back what served"
+    next = ("`up`", "`up` of what was mended")
+    arguments = ("up", "tiny", "--yes")
+    code = 1
 
     def __post_init__(self) -> None:
         self.ways = self._again, self._mended
@@ -106,7 +120,7 @@ class Return(Case):
         self._entry(STUB_EXIT="2")
 
     def _entry(self, **environment: str) -> None:
-        self.cli.entry("tiny", port=PORT, environment={"STUB_ANSWER": "fine", **environment})
+        self.cli.entry("tiny", port=self.port, environment={"STUB_ANSWER": "fine", **environment})
 
     def _again(self) -> None:
         self.serves("STUB_ANSWER=fine", code=1)
@@ -121,14 +135,16 @@ class Return(Case):
 class Down(Case):
     """``down`` of one model beside another."""
 
-    arguments: tuple[str, ...] = ("down", "tiny")
+    title = "`down NAME`"
+    next = ("`down`", "`up`")
+    arguments = ("down", "tiny")
     neighbour: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ways = self._again, self._up
 
     def before(self) -> None:
-        self.cli.entry("tiny", port=PORT)
+        self.cli.entry("tiny", port=self.port)
         self.cli.entry("other", port=OTHER_PORT)
         self.cli.run("up", "tiny", "other", "--no-wait")
         self.neighbour = {OTHERS: self.cli.started()[OTHERS]}
@@ -144,7 +160,7 @@ class Down(Case):
     def _up(self) -> None:
         self.cli.run("up", "tiny", "--no-wait")
         assert set(self.cli.ids()) == {OURS, OTHERS}
-        wait_for(lambda: answers(PORT), "the model")
+        wait_for(lambda: answers(self.port), "the model")
         self._again()
 
 
@@ -152,13 +168,15 @@ class Down(Case):
 class DownAll(Case):
     """``down`` of everything, with what an earlier crash left."""
 
-    arguments: tuple[str, ...] = ("down", "--all", "--yes")
+    title = "`down --all`"
+    next = ("`down`",)
+    arguments: ClassVar[tuple[str, ...]] = ("down", "--all", "--yes")
 
     def __post_init__(self) -> None:
         self.ways = (self._again,)
 
     def before(self) -> None:
-        self.cli.entry("tiny", port=PORT)
+        self.cli.entry("tiny", port=self.port)
         self.cli.run("up", "tiny", "--no-wait")
         image = self.cli.inspect(OURS)["Config"]["Image"]
         self.cli.engine.run("docker", "create", "--label", "io.orchestrator.helper", image)
@@ -166,7 +184,8 @@ class DownAll(Case):
     def _again(self) -> None:
         done = self.cli.run(*self.arguments)
         left = self.cli.engine.objects()
-        assert not (left.containers or left.networks), done
+        assert not left.containers, done
+        assert not left.networks, done
         assert not left.volumes or "--purge" not in self.arguments
         tidy(self.cli)
 
@@ -175,7 +194,28 @@ class DownAll(Case):
 class Purge(DownAll):
     """The same, and weights too."""
 
-    arguments: tuple[str, ...] = PURGE
+    title = "`down --all --purge`"
+    next = ("`down`",)
+    arguments = PURGE
 
 
-CASES = (Create, Replace, Return, Down, DownAll, Purge)
+@dataclass
+class Build(Case):
+    """``up`` of the demo, whose image is missing; its layers are there."""
+
+    title = "`up` that builds an image"
+    next = ("`up`",)
+    arguments = ("up", "demo", "--no-wait")
+
+    image: str = ""
+
+    def __post_init__(self) -> None:
+        self.ways = (self._up,)
+
+    def before(self) -> None:
+        self.cli.engine.run("docker", "image", "rm", self.image)
+
+    def _up(self) -> None:
+        self.cli.run(*self.arguments, timeout=300)
+        assert set(self.cli.ids()) == {"orchestrator-demo-transformers"}
+        self.nothing_left()

@@ -1,8 +1,8 @@
-"""``orchestrator`` with a fault port: ``python -m tests.integration.faults.stopping`` instead of ``python -m orchestrator``.
+"""``orchestrator`` with a fault port: the real command line in the real world, but it can be stopped between two steps.
 
-It is the real command line in the real world, but for this: before and after each call of a port that may change
-anything it writes a line to the file STOP_LOG, and at the line STOP_AT it sends itself the signal STOP_WITH. Whatever
-is not known to only look counts as a change, so that new steps are covered by themselves.
+Before and after each call of a port that may change anything it writes a line to the file STOP_LOG. At the line
+STOP_AT, its number or its words, it sends itself the signal STOP_WITH. Whatever is not known to only look counts as a
+change, so that new steps are covered by themselves. Run as ``python -m tests.integration.faults.stopping``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from orchestrator.ports import World
 
 #: calls that change nothing, by part of the world
 LOOKS: Mapping[str, frozenset[str]] = {
-    "docker": frozenset(
-        {"version", "observe", "reachable", "remains", "sizes", "gpu_ways", "memory", "disk"}
-    ),
+    "docker": frozenset({"version", "observe", "reachable", "remains", "sizes", "gpu_ways", "memory", "disk"}),
     "actor": frozenset({"recipe", "gpus_seen", "logs"}),
     "compose": frozenset({"version"}),
     "builder": frozenset({"source", "buildable"}),
@@ -42,7 +40,7 @@ LOOKS: Mapping[str, frozenset[str]] = {
 class Boundaries:
     """Counts and writes down what is passed."""
 
-    def __init__(self, log: Path, at: int, number: int) -> None:
+    def __init__(self, log: Path, at: str, number: int) -> None:
         self._log, self._at, self._number = log, at, number
         self._passed, self._alone = 0, Lock()
 
@@ -52,7 +50,7 @@ class Boundaries:
             self._passed += 1
             with self._log.open("a") as log:
                 log.write(f"{words}\n")
-            if self._passed == self._at:
+            if self._at in {str(self._passed), words}:
                 os.kill(os.getpid(), self._number)
 
 
@@ -81,9 +79,7 @@ class Port:
         self._passed(f"after {words}")
         return result
 
-    def _written(
-        self, words: str, write: Callable[..., None], project: str, files: Mapping[str, bytes]
-    ) -> None:
+    def _written(self, words: str, write: Callable[..., None], project: str, files: Mapping[str, bytes]) -> None:
         """As ``write`` does it: one file after the other. Those of a folder count as one."""
         for part in dict.fromkeys(name.partition("/")[0] for name in files):
             some = {name: data for name, data in files.items() if name.partition("/")[0] == part}
@@ -120,7 +116,7 @@ class StoppingWorld:
 def main() -> int:
     """The command line; returns its exit code."""
     setting = os.environ
-    boundaries = Boundaries(Path(setting["STOP_LOG"]), int(setting["STOP_AT"]), int(setting["STOP_WITH"]))
+    boundaries = Boundaries(Path(setting["STOP_LOG"]), setting["STOP_AT"], int(setting["STOP_WITH"]))
     return run(sys.argv[1:], cast("World", StoppingWorld(boundaries)))
 
 

@@ -23,7 +23,7 @@ Cut = Literal["unsent", "unanswered", "alone"]
 CUTS: tuple[Cut, ...] = ("unsent", "unanswered", "alone")
 #: requests that change nothing, though they are no GET
 _LOOKS = re.compile(r"/(wait|auth|attach|session|grpc|logs)\b")
-_ID = re.compile(r"^/v[0-9.]+|\?.*|(?<=/)[0-9a-f]{64}(?=[/?]|$)")
+_OWN = re.compile(r"^/v[0-9.]+|\?.*|[0-9a-f]{64}/?")
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Wire:
     def watch(self, cli: Cli, *arguments: str, code: int = 0) -> list[str]:
         """The changes that a run makes that nobody cuts."""
         self._begin(0, "unsent")
-        done = self._through(cli).start(*arguments).end()
-        assert done.code == code, done
+        done = self._through(cli).run(*arguments, code=code)
+        assert self.changes, done
         return list(self.changes)
 
     def cut(self, cli: Cli, *arguments: str, at: int, cut: Cut) -> Done:
@@ -59,7 +59,7 @@ class Wire:
         self.changes.clear()
 
     def _through(self, cli: Cli) -> Cli:
-        return Cli(cli.engine, cli.folder / "cut", cli.program, {**cli.env, "DOCKER_HOST": f"unix://{self.path}"})
+        return cli.beside("cut", DOCKER_HOST=f"unix://{self.path}")
 
     def serve(self, client: socket.socket) -> None:
         """One connection, until either side ends it."""
@@ -76,13 +76,15 @@ class Wire:
 
     def _request(self, said: BinaryIO, engine: socket.socket, due: threading.Event) -> bool:
         """Pass one request on; whether there may be another."""
-        head = b"".join(iter(said.readline, b"\r\n"))
-        if not head:
-            return False
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            if not (line := said.readline()):
+                return False
+            head += line
         due.clear()
         if self._changes(head) and not self._counted(head, due):
             return False
-        engine.sendall(head + b"\r\n")
+        engine.sendall(head)
         if b"\r\nUpgrade:" in head:
             while chunk := said.read1():  # type: ignore[attr-defined]
                 engine.sendall(chunk)
@@ -100,7 +102,7 @@ class Wire:
         """Whether the request is to reach the engine."""
         method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
         with self._alone:
-            self.changes.append(f"{method} {_ID.sub('', target)}")
+            self.changes.append(f"{method} {_OWN.sub('', target)}")
             if len(self.changes) != self._at:
                 return True
         if self._cut == "unanswered":
