@@ -275,7 +275,11 @@ def test_a_slow_start_is_followed(here: FakeWorld, do: Command) -> None:
 
 def test_another_model_on_the_port(here: FakeWorld, do: Command) -> None:
     here.models.names = ("somebody-else",)
-    do("up", "demo").refused(1, "it serves somebody-else instead of demo")
+    said = do("up", "demo")
+    said.refused(1, "it serves somebody-else instead of demo")
+    assert " unresponsive " in said.out, "what it shows at its end agrees"
+    assert " ready " not in said.out
+    assert "failed: it serves somebody-else instead of demo" in said.out
 
 
 def test_a_model_that_does_not_answer(here: FakeWorld, do: Command) -> None:
