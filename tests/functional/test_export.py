@@ -125,7 +125,7 @@ def test_what_is_not_ready_yet_is_in_it_and_told(here: FakeWorld, do: Command) -
 
 
 def test_settings_go_to_a_file(do: Command, tmp_path: Path) -> None:
-    file = tmp_path / "settings" / "config.yaml"
+    file = tmp_path / "config.yaml"
     said = do("export", "litellm", "--output", str(file))
     assert (said.code, said.out, said.err) == (0, "", f"written to {file}\n")
     assert file.read_text(encoding="utf-8") == do("export", "litellm").out

@@ -192,7 +192,7 @@ def test_the_json_in_russian_has_the_same_keys(do: Command) -> None:
 
 
 def test_it_is_written_to_a_file(here: FakeWorld, do: Command, tmp_path: Path) -> None:
-    file = tmp_path / "wiki" / "models.md"
+    file = tmp_path / "models.md"
     said = do("report", "--lang", "ru", "--output", str(file))
     assert (said.code, said.out, said.err) == (0, "", f"written to {file}\n")
     assert file.read_text(encoding="utf-8") == do("report", "--lang", "ru").out
@@ -203,7 +203,10 @@ def test_it_is_written_to_a_file(here: FakeWorld, do: Command, tmp_path: Path) -
 
 def test_a_file_that_can_not_be_written(do: Command, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    do("report", "--output", str(tmp_path / "file" / "report.md")).refused(1, "can't write")
+    for folder in ("file", "missing"):
+        do("report", "--output", str(tmp_path / folder / "x.md")).refused(2, f"there is no folder {tmp_path / folder}")
+    (tmp_path / "folder.md").mkdir()
+    do("report", "--output", str(tmp_path / "folder.md")).refused(1, "can't write")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_docker_restarts_under_the_watch(cli: Cli, restored: None) -> None:
     watch = cli.start("status", "--watch")
     wait_for(lambda: " ready " in watch.out.read_text(), "the watch")
     cli.engine.stop()
-    watch.says("error: no Docker Engine answers")
+    wait_for(lambda: "error: no Docker Engine answers" in watch.out.read_text(), "the watch to say so")
     seen = len(watch.out.read_text())
     cli.engine.start()
     wait_for(lambda: " ready " in watch.out.read_text()[seen:], "the watch to see it again")
