@@ -98,9 +98,10 @@ FAILURES = {
         "Wait, or give a token: the hub allows more to those it knows.",
     ),
     "network-down": Failure(
-        "couldn't connect to 'https://huggingface.co'; Temporary failure in name resolution; Max retries exceeded",
-        "The container reaches no network, no name server, or not the hub.",
-        "See to the network, or to HTTPS_PROXY in the entry's environment.",
+        "couldn't connect to 'https://huggingface.co'; Temporary failure in name resolution; Max retries exceeded; "
+        "dial tcp",
+        "The container, or Docker itself, reaches no network, no name server, or not the hub or registry.",
+        "See to the network, or to a proxy: HTTPS_PROXY in the entry's environment, and Docker's own for images.",
     ),
     "no-disk": Failure(
         "No space left on device",
@@ -125,7 +126,7 @@ FAILURES = {
     "image-missing": Failure(
         "No such image; manifest unknown; pull access denied",
         "The image is not on this host, and its registry does not give it.",
-        "Correct image in the registry entry, log in to its registry, or 'orchestrator pull NAME'.",
+        "Correct image in the registry entry, or log in to its registry ('docker login').",
     ),
     "image-incomplete": Failure(
         "No module named ...; executable file not found; exit code 126 or 127",
@@ -219,7 +220,14 @@ _DOCKER = (
         r"could not select device driver|unknown runtime specified|unresolvable CDI devices|nvml error|libnvidia-ml",
     ),
     ("no-disk", r"no space left on device|disk quota exceeded"),
-    ("image-missing", r"no such image|manifest unknown|manifest for .* not found|pull access denied"),
+    (
+        "image-missing",
+        r"no such image|manifest unknown|manifest for .* not found|pull access denied|no basic auth|unauthorized:",
+    ),
+    (
+        "network-down",
+        r"dial (?:tcp|udp)|no such host|TLS handshake timeout|i/o timeout|Client\.Timeout exceeded",
+    ),
     ("wrong-cpu-instructions", r"exec format error|no matching manifest for"),
     ("image-incomplete", r"executable file not found|exec: .*(?:no such file|permission denied)"),
 )

@@ -16,7 +16,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.observation import Container, Previous
 from orchestrator.pace import Pace
 from orchestrator.plan.images import Image
-from orchestrator.plan.leftovers import Leftover
+from orchestrator.plan.leftovers import Leftover, networks
 from orchestrator.plan.returning import Return
 from orchestrator.plan.steps import Plan, Step
 from orchestrator.ports import Advance, Endpoint, Event, World
@@ -191,12 +191,15 @@ def _discard(work: Work, new: Sequence[Step], world: World) -> None:
     """Remove every container that is new, and a replacement that could not start: all or nothing.
 
     A replacement that runs stays, because what it replaced is gone. What served in the place of one that could not
-    start comes back (``restore``).
+    start comes back (``restore``), and needs the network.
     """
     kinds = {step.subject: step.kind for step in new}
     for container in world.docker.observe().project(work.plan.project):
         if kinds.get(container.service) == "create" or (container.service in kinds and container.state == "created"):
             world.actor.remove(container.id, grace=0)
+    if not work.keep:
+        for network in networks([work.plan.project], world.docker.remains(())):
+            world.actor.remove_network(network.id)
 
 
 def _together(steps: Sequence[Step], world: World) -> Iterator[Event]:

@@ -108,7 +108,7 @@ class Container:
     key_file: str = ""
     """The file on this host that holds its API key, by its mount; "" where callers need none."""
     answers: bool | None = None
-    """Whether its engine answered ``GET /health`` with 200 just now; None where it was not asked."""
+    """Whether its engine answered ``GET /health`` with 200 just now, and what else it was asked; None for not asked."""
     created: float = 0.0
     applied: str = ""
     """The Compose file that it was made from, by Compose's own label; "" for one that Compose did not make."""

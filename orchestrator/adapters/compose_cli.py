@@ -88,11 +88,11 @@ def _failure(stderr: str) -> OrchestratorError:
     remedy = FAILURES[cause].remedy
     match cause:
         case "no-such-address":
-            return FitError(f"this host has no such address to publish on: {said}", hint=remedy)
+            return FitError(f"this host has no such address to publish on: {said} ({cause})", hint=remedy)
         case "port-taken":
-            return FitError(f"a port was taken in the meantime: {said}", hint=remedy)
+            return FitError(f"a port was taken in the meantime: {said} ({cause})", hint=remedy)
         case "gpu-runtime-missing":
-            return EnvironmentProblem(f"Docker can't hand out GPUs: {said}", hint=remedy)
+            return EnvironmentProblem(f"Docker can't hand out GPUs: {said} ({cause})", hint=remedy)
         case "unknown":
             half = "nothing was left half-started; --verbose shows all of its output"
             return OrchestratorError(f"docker compose failed: {said}", hint=half)

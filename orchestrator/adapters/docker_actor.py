@@ -17,6 +17,7 @@ from orchestrator.adapters.docker_socket import no_docker
 from orchestrator.adapters.endpoint import docker_host
 from orchestrator.adapters.hub import refused
 from orchestrator.compose import OWNER, Download
+from orchestrator.diagnosis import FAILURES, UNKNOWN, docker_said
 from orchestrator.errors import FitError, OrchestratorError
 from orchestrator.observation import LABEL
 from orchestrator.pace import stall_limit
@@ -84,6 +85,14 @@ def _refused(download: Download, kind: str, message: str) -> OrchestratorError:
     return refused(kind, what, revision=download.revision, again=again)
 
 
+def _not_pulled(reference: str, said: str) -> OrchestratorError:
+    cause = docker_said(said)
+    what = f"can't pull {reference}: {said}"
+    if cause == UNKNOWN:
+        return OrchestratorError(what, hint="check its name, the network and the disk")
+    return OrchestratorError(f"{what} ({cause})", hint=FAILURES[cause].remedy)
+
+
 class Layers:
     """Sums what Docker says of each layer of a pull."""
 
@@ -124,11 +133,10 @@ class SdkActor:
             try:
                 for message in api.pull(reference, stream=True, decode=True):
                     if "error" in message:
-                        raise OrchestratorError(
-                            f"can't pull {reference}: {message['error']}",
-                            hint="check its name, the network and the disk",
-                        )
+                        raise _not_pulled(reference, str(message["error"]))
                     yield from layers.told(message)
+            except docker.errors.APIError as error:
+                raise _not_pulled(reference, str(error.explanation or error)) from error
             except requests.exceptions.RequestException as error:
                 if "timed out" not in str(error).lower():
                     raise

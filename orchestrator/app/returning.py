@@ -22,6 +22,8 @@ class Outcome:
     words: str = ""
     returned: bool = False
     """Whether what served before starts now."""
+    wrong: str = ""
+    """What it failed with and runs on, which only its answer may show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def failed(world: World, decided: Decided, start: Begun, event: Event, tell: Cal
     """After a start that failed: what served before comes back, if anything did."""
     service = event.subject
     if not any(kept.service == service for kept in start.kept):
-        return Outcome(service)
+        return Outcome(service, wrong=event.text)
     failure = _failure(decided, service, event.text, start.ids.get(service, ""))
     try:
         with world.workspace.lock(f"orchestrator up {service}", LOCK_PATIENCE):

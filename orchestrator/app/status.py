@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from orchestrator.errors import OrchestratorError, RequestError
-from orchestrator.observation import Container, Observation
+from orchestrator.observation import Container, Gate, Observation
 from orchestrator.ports import Endpoint, World
 from orchestrator.secretfile import API_KEY, reveal
 
@@ -38,6 +38,11 @@ def alive(world: World, found: Sequence[Container]) -> tuple[Container, ...]:
     asked = [c.url for c in found if c.askable]
     beating = world.pulse.beating(asked, _PATIENCE)
     return tuple(replace(c, answers=c.url in beating) if c.askable else c for c in found)
+
+
+def unanswered(found: Sequence[Container], wrong: Collection[str]) -> tuple[Container, ...]:
+    """The same containers; none is ready whose answer to a question was wrong or did not come, by id."""
+    return tuple(replace(c, answers=False, gate=Gate("ready")) if c.ready and c.id in wrong else c for c in found)
 
 
 def serving(world: World, found: Sequence[Container]) -> tuple[Container, ...]:

@@ -142,6 +142,9 @@ def _explain(error: Exception) -> int:
         case OrchestratorError():
             _say(error.what, error.where, error.hint)
             return error.exit_code
+        case click.NoSuchOption(option_name=name) if name in {o for p in cli.params for o in p.opts}:
+            _say(f"{name} goes before the verb", "", f"'orchestrator {name} ...'")
+            return RequestError.exit_code
         case click.ClickException():
             context = getattr(error, "ctx", None)
             path = context.command_path if context else "orchestrator"

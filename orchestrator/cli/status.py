@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.app.drifting import drifted
-from orchestrator.app.status import alive, containers
+from orchestrator.app.status import alive, containers, unanswered
 from orchestrator.cli.context import Context, as_json, present_names, print_json, print_line
 from orchestrator.cli.terminal import Board, look
 from orchestrator.cli.verb import Verb
@@ -42,8 +42,7 @@ class _Seen:
         return landmarks(self.containers, self.probes, self.uses, self.why), self.drifts
 
     def failed(self) -> bool:
-        dead = any(c.failed or c.phase == "unresponsive" for c in self.containers)
-        return dead or any(probe.startswith("failed") for probe in self.probes.values())
+        return any(c.failed or c.phase == "unresponsive" for c in self.containers)
 
 
 @click.command(
@@ -105,6 +104,7 @@ def _away(error: OrchestratorError) -> str:
 def _look(context: Context, names: tuple[str, ...], ask: bool) -> _Seen:
     found = alive(context.world, containers(context.world, context.project, names))
     probes = _probes(context, found) if ask else {}
+    found = unanswered(found, [id_ for id_, said in probes.items() if said.startswith("failed")])
     uses, why = _uses(context, found), diagnosed(context.world, found)
     return _Seen(found, probes, uses, why, drifted(context.world, found))
 

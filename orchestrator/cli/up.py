@@ -10,7 +10,7 @@ import click
 from orchestrator.app.drifting import drifted
 from orchestrator.app.planning import Decided
 from orchestrator.app.returning import Outcome
-from orchestrator.app.status import alive, containers
+from orchestrator.app.status import alive, containers, unanswered
 from orchestrator.app.up import Options, Screen, up
 from orchestrator.cli.context import (
     Context,
@@ -114,13 +114,16 @@ def command(
         return
     asked = source.fleet.chosen(names) if source.fleet else names
     found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in asked])
+    wrong = {o.service: o.wrong for o in failed if o.wrong}
+    probes = {c.id: f"failed: {wrong[c.service]}" for c in found if c.ready and c.service in wrong}
+    found = unanswered(found, probes)
     why = diagnosed(context.world, found)
     if as_json:
         late = [outcome.service for outcome in failed]
-        models = status_json(found, {}, {}, why, drifted(context.world, found))["models"]
+        models = status_json(found, probes, {}, why, drifted(context.world, found))["models"]
         print_line({"schema": 1, "event": "end", "models": models, "failed": late})
     else:
-        click.echo(status_table(found, context.world.clock.now(), {}, {}, why, look()), nl=False)
+        click.echo(status_table(found, context.world.clock.now(), probes, {}, why, look()), nl=False)
     if failed:
         raise _not_ready(failed, asked[0])
 

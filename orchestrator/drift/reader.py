@@ -89,6 +89,8 @@ class _Reader:
             key, colon, value = text[1:].partition('": ' if text[-2:] != '":' else '":')
             if colon and text[0] == '"' and "\\" not in key and '"' not in key:
                 return key, value.lstrip(" ")
+            if _is_plainly_quoted(text):
+                return None
             match = re.fullmatch(_KEY, text)
             return (self._scalar(match[1]), match[2] or "") if match else None
         key, colon, value = text.partition(": ")
@@ -123,7 +125,7 @@ class _Reader:
         return found
 
     def _scalar(self, text: str) -> str:
-        if text.startswith('"') and text.find('"', 1) == len(text) - 1 > 0 and "\\" not in text:
+        if _is_plainly_quoted(text):
             return text[1:-1]
         if text.startswith(('"', "'")) and (match := re.fullmatch(_TOKEN, text)):
             quoted = match[1][1:-1]
@@ -153,6 +155,10 @@ def _json(text: str) -> list[str] | None:
     except ValueError:
         return None
     return found if all(isinstance(item, str) for item in found) else None
+
+
+def _is_plainly_quoted(text: str) -> bool:
+    return text.startswith('"') and text.find('"', 1) == len(text) - 1 > 0 and "\\" not in text
 
 
 def _is_item(text: str) -> bool:

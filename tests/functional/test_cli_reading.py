@@ -448,7 +448,9 @@ def test_status_probe_asks(here: FakeWorld, do: Command) -> None:
     here.models.fails = OrchestratorError("a refused (500): boom")
     said = do("status", "--probe", "--json")
     assert said.code == 1
-    assert json.loads(said.out)["models"][0]["probe"] == "failed: it does not answer: a refused (500): boom"
+    (told,) = json.loads(said.out)["models"]
+    assert told["probe"] == "failed: it does not answer: a refused (500): boom"
+    assert (told["state"], told["ready"]) == ("unresponsive", False)
 
 
 def test_status_probe_asks_what_the_entry_says_and_wants_the_answer_it_expects(here: FakeWorld, do: Command) -> None:

@@ -157,6 +157,7 @@ def test_a_changed_image_replaces(here: FakeWorld, do: Command) -> None:
         (["up", "phi-3-vision"], ["no revision of it is pinned: phi-3-vision", "--allow-unpinned"]),
         (["updog"], ["No such command 'updog'", "orchestrator --help"]),
         (["--frobnicate"], ["No such option"]),
+        (["up", "demo", "--project", "x"], ["--project goes before the verb", "'orchestrator --project ...'"]),
     ],
 )
 def test_wrong_requests(here: FakeWorld, do: Command, arguments: list[str], words: list[str]) -> None:
@@ -274,7 +275,11 @@ def test_a_slow_start_is_followed(here: FakeWorld, do: Command) -> None:
 
 def test_another_model_on_the_port(here: FakeWorld, do: Command) -> None:
     here.models.names = ("somebody-else",)
-    do("up", "demo").refused(1, "it serves somebody-else instead of demo")
+    said = do("up", "demo")
+    said.refused(1, "it serves somebody-else instead of demo")
+    assert " unresponsive " in said.out, "what it shows at its end agrees"
+    assert " ready " not in said.out
+    assert "failed: it serves somebody-else instead of demo" in said.out
 
 
 def test_a_model_that_does_not_answer(here: FakeWorld, do: Command) -> None:

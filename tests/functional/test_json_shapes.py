@@ -82,8 +82,10 @@ def documented(section: str) -> dict[str, frozenset[str]]:
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every key with the type of what it holds; lists are looked into, and not shown themselves."""
+    """Every key with the type of what it holds; lists are looked into, and not shown themselves unless empty."""
     if isinstance(value, list):
+        if not value:
+            yield f"{path}[]", "nothing"
         for item in value:
             yield from flat(item, f"{path}[]")
         return
@@ -120,6 +122,11 @@ def test_the_tables_are_what_is_printed(here: FakeWorld, do: Command, section: s
     wild = [key for key in keys if key.endswith("*")]
     told = {path for path in seen if any(fnmatch.fnmatchcase(path, key.replace("[", "[[]")) for key in wild)}
     plain = {key: kinds for key, kinds in keys.items() if key not in wild}
+    empty = {path for path in seen if "nothing" in seen[path]}
+    assert {path for path in empty - told if not any(key.startswith(path) for key in plain)} == set(), "in no table"
+    for path in empty:
+        seen[path].discard("nothing")
+    seen = {path: kinds for path, kinds in seen.items() if kinds}
     objects = {path for path in seen if seen[path] == {"object"} and path not in plain}
     assert set(seen) - told - objects - set(plain) == set(), "printed, and in no table"
     assert set(plain) - set(seen) == set(), "in the table, and not printed"

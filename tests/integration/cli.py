@@ -196,6 +196,17 @@ class Cli:
         with self.engine.client() as client:
             return {row["Names"][0].lstrip("/"): row["Id"] for row in client.api.containers(all=True)}
 
+    def process(self, container: str) -> int:
+        """The pid, in this process's namespace, of a program in a running container."""
+        id_ = self.ids()[container]
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if id_ in (process / "cgroup").read_text() and "python3" in (process / "cmdline").read_text():
+                    return int(process.name)
+            except OSError:
+                continue
+        raise AssertionError(f"no process of {container} is seen from here")
+
     def started(self) -> dict[str, str]:
         """When each running container was started, by name."""
         return {name: self.inspect(id_)["State"]["StartedAt"] for name, id_ in self.ids().items()}

@@ -16,8 +16,6 @@ STUB_IMAGE = "orchestrator/stub:test"
 STUB = Path(__file__).parent / "stub"
 GATE = Path(__file__).parents[2] / "orchestrator" / "gate"
 LOGS = Path(__file__).parents[1] / "unit" / "logs"
-#: the gate's pauses between restarts as its command line has them, and what takes their place where nobody can wait
-_PAUSES, _QUICK = b"(5.0, 20.0, 60.0)", b"(0.05, 0.05, 0.05)"
 
 
 def build_stub(
@@ -26,16 +24,15 @@ def build_stub(
     *,
     labels: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
-    quick: bool = False,
 ) -> str:
     """Build the stub under every name of ``tags`` and return the first. ``environment`` sets its knobs for
-    good; ``quick``: the gate makes hardly a pause before it starts the engine again.
+    good.
 
     The engine's classic builder is used: it needs no plugin of whichever command line is installed.
     """
     with engine.client() as client:
         image, _ = client.images.build(
-            fileobj=_context(environment or {}, quick=quick),
+            fileobj=_context(environment or {}),
             custom_context=True,
             tag=tags[0],
             labels=dict(labels or {}),
@@ -47,7 +44,7 @@ def build_stub(
     return tags[0]
 
 
-def _context(environment: Mapping[str, str], *, quick: bool) -> io.BytesIO:
+def _context(environment: Mapping[str, str]) -> io.BytesIO:
     knobs = "".join(f"ENV {name}={json.dumps(value)}\n" for name, value in environment.items())
     dockerfile = (STUB / "Dockerfile").read_text() + knobs
     packed = io.BytesIO()
@@ -57,19 +54,11 @@ def _context(environment: Mapping[str, str], *, quick: bool) -> io.BytesIO:
         _add(archive, "vllm", (STUB / "vllm.sh").read_bytes())
         for folder, name in ((GATE, "gate"), (STUB / "server", "server")):
             for path in sorted(folder.rglob("*.py")):
-                _add(archive, f"{name}/{path.relative_to(folder)}", _paced(path, quick=quick))
+                _add(archive, f"{name}/{path.relative_to(folder)}", path.read_bytes())
         for path in sorted(LOGS.glob("*.txt")):
             _add(archive, f"logs/{path.name}", path.read_bytes())
     packed.seek(0)
     return packed
-
-
-def _paced(path: Path, *, quick: bool) -> bytes:
-    text = path.read_bytes()
-    if not quick or path != GATE / "command.py":
-        return text
-    assert text.count(_PAUSES) == 1, "the gate has its pauses elsewhere now"
-    return text.replace(_PAUSES, _QUICK)
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -46,7 +46,7 @@ def nothing_drifted(cli: Cli) -> None:
 
 
 def documents() -> Iterable[tuple[str, list[tuple[str, str]]]]:
-    """Every different document that is rendered for some host, by folder; newer engines know more, and no digest here."""
+    """Every different document that is rendered for some host, by folder, as the engine and the stub can take it."""
     seen: set[str] = set()
     for pattern in PATTERNS:
         for folder in sorted({path.parent for path in REPOSITORY.glob(pattern)} - {REPOSITORY / "compose" / "hosts"}):

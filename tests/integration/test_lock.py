@@ -85,6 +85,7 @@ def test_a_lock_pins_what_is_pulled_and_what_runs(cli: Cli, hub: Hub, registry: 
 
     second = moved(registry)
     assert steps(cli.run("plan", tiny).out) == {SERVICE: "keep"}, "a tag that moves changes nothing"
+    assert not next(iter(cli.status(code=None).values()))["drift"]
     cli.run("lock", tiny)
     assert locked(cli) == (COMMIT, first)
     cli.run("lock", tiny, "--upgrade")

@@ -121,7 +121,9 @@ def test_a_place_on_the_gpu_is_given_away_and_comes_back(here: Cli, engine: Engi
     assert f"'orchestrator stop {NEW}' makes room" in refused
     assert "phi can't wake" in here.run("up", PHI, code=3).err
     assert (here.ids(), here.started()) == before
-    assert {name: entry["state"] for name, entry in here.status().items()} == {PHI: "asleep", NEW: "ready"}
+    seen = here.status()
+    assert {name: entry["state"] for name, entry in seen.items()} == {PHI: "asleep", NEW: "ready"}
+    assert not seen[PHI]["drift"]
 
     here.run("stop", NEW)
     woken = here.run("wake", PHI).err

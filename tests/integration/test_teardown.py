@@ -66,20 +66,6 @@ def up(cli: Cli, *, gpu: bool = False, name: str = "tiny", port: int = PORT, **e
     cli.run("up", name, "--no-wait")
 
 
-def first_process(cli: Cli, container: str = OURS) -> int:
-    """The pid, on the host, of a container's first process."""
-    inside = cli.engine.run("docker", "exec", container, "cat", "/proc/1/stat")
-    assert inside.returncode == 0
-    id_ = cli.ids()[container]
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if id_ in (process / "cgroup").read_text() and "python3" in (process / "cmdline").read_text():
-                return int(process.name)
-        except OSError:
-            continue
-    raise AssertionError(f"no process of {container} is seen from here")
-
-
 def docker(cli: Cli, *words: str) -> str:
     return cli.engine.run("docker", *words).stdout.strip()
 
@@ -115,7 +101,7 @@ def test_down_says_what_it_proved(cli: Cli) -> None:
 
 def test_gpu_memory_that_comes_back_late(cli: Cli, driver: Driver) -> None:
     up(cli, gpu=True)
-    pid = first_process(cli)
+    pid = cli.process(OURS)
     driver.tell({pid: 11469})
     running = cli.start("down", "tiny")
     wait_for(lambda: not cli.ids(), "the container to go")
@@ -127,25 +113,9 @@ def test_gpu_memory_that_comes_back_late(cli: Cli, driver: Driver) -> None:
     assert "11.20 GiB of GPU 0 came back" in gone(done)
 
 
-def test_a_process_that_holds_memory_after_the_container_is_named(cli: Cli, driver: Driver, bystander: int) -> None:
-    up(cli, gpu=True)
-    driver.tell({first_process(cli): 11469})
-    running = cli.start("down", "tiny")
-    wait_for(lambda: not cli.ids(), "the container to go")
-    driver.tell({bystander: 11469})
-    done = running.end()
-    assert done.code == 1, done
-    assert (
-        f"11.20 GiB of GPU 0 did not come back: pid {bystander} (sleep 1000) of user root holds 11.20 GiB" in done.err
-    )
-    assert f"'kill {bystander}'" in done.err
-    assert f"{SERVICE}: gone" not in done.err
-    assert not cli.engine.objects().networks, "the rest is cleared all the same"
-
-
 def test_what_a_neighbour_does_is_no_excuse_and_no_hindrance(cli: Cli, driver: Driver, bystander: int) -> None:
     up(cli, gpu=True)
-    mine = first_process(cli)
+    mine = cli.process(OURS)
     driver.tell({mine: 4096, bystander: 2048})
     running = cli.start("down", "tiny")
     wait_for(lambda: not cli.ids(), "the container to go")

@@ -1,10 +1,11 @@
-"""What Compose says when it fails becomes an error of the contract. The texts are those of Docker Engine."""
+"""What Compose, or a pull, says when it fails becomes an error of the contract. The texts are Docker Engine's."""
 
 from __future__ import annotations
 
 import pytest
 
 from orchestrator.adapters.compose_cli import _failure
+from orchestrator.adapters.docker_actor import _not_pulled
 from orchestrator.errors import EnvironmentProblem, FitError, OrchestratorError
 
 PROCESS_HAS_IT = (
@@ -47,3 +48,19 @@ def test_what_compose_says(said: str, kind: type[OrchestratorError], code: int, 
     assert words in error.what
     assert said in error.what
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "end", "hint"),
+    [
+        ("manifest for a/b:1 not found: manifest unknown: manifest unknown", " (image-missing)", "Correct image"),
+        ('Get "https://a/v2/": unauthorized: authentication required', " (image-missing)", "docker login"),
+        ('Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused', " (network-down)", "proxy"),
+        ("write /var/lib/docker/tmp/x: no space left on device", " (no-disk)", "Make room"),
+        ("invalid tar header", "", "check its name, the network and the disk"),
+    ],
+)
+def test_why_an_image_can_not_be_pulled(said: str, end: str, hint: str) -> None:
+    error = _not_pulled("a/b:1", said)
+    assert (error.what, error.exit_code) == (f"can't pull a/b:1: {said}{end}", 1)
+    assert hint in error.hint

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.compose import ComposeDocument, fleet
 from orchestrator.errors import FitError, OrchestratorError
 from orchestrator.executor import Work, apply, control, remove
-from orchestrator.observation import Gate
+from orchestrator.observation import Gate, Network
 from orchestrator.observation import Image as LocalImage
 from orchestrator.plan.placement import Placements
 from orchestrator.plan.steps import Kind, Plan, Step, removal
@@ -92,6 +93,20 @@ def test_when_compose_fails_nothing_is_half_started(world: FakeWorld) -> None:
     with pytest.raises(FitError, match="a port was taken"):
         applied(world, step("create", "a"), step("create", "b"))
     assert set(world.docker.containers) == {"id-other-transformers", "id-else"}, "only ours, only of this plan"
+
+
+def test_when_compose_fails_its_network_goes_unless_something_comes_back_on_it(world: FakeWorld) -> None:
+    with_image(world).compose.fails = FitError("a port was taken in the meantime")
+    world.docker.networks["n"] = Network("n", "orchestrator_default", "orchestrator")
+    world.docker.networks["m"] = Network("m", "else_default", "else")
+    old = container("b")
+    for keep, left in (((old,), {"n", "m"}), ((), {"m"})):
+        world.docker.add(*keep)
+        todo = replace(work(step("create", "a")), keep=keep)
+        with world.workspace.lock("a test", 1), pytest.raises(FitError):
+            list(apply(todo, world))
+        world.docker.containers.clear()
+        assert world.docker.networks.keys() == left
 
 
 def test_when_compose_fails_what_it_had_started_goes_and_a_running_replacement_stays(world: FakeWorld) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,20 +40,19 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What came of a fault. ``ready``: whether it was called so while it was broken. ``left``: what is left, by name."""
+    """What came of a fault. ``ready``: whether it was called so while it was broken."""
 
     code: int
     said: str
     cause: str
     seconds: float
-    left: tuple[str, ...] = ()
     ready: bool = False
 
 
-def judge(fault: Fault, seen: Seen) -> None:
-    """Put it on record, then hold it to the table."""
+def judge(fault: Fault, seen: Seen, lost: Sequence[str] = ()) -> None:
+    """Put it on record, then hold it to the table. ``lost``: names of what is left that should be gone."""
     cause = "" if seen.cause == UNKNOWN and not fault.cause else seen.cause
-    words = re.search(fault.words, seen.said) is not None
+    words = re.search(fault.words, seen.said, re.MULTILINE) is not None
     record(
         fault.name,
         "faults",
@@ -65,13 +64,13 @@ def judge(fault: Fault, seen: Seen) -> None:
         code=seen.code,
         words=words,
         ready=seen.ready,
-        left=list(seen.left),
+        left=list(lost),
         seconds=round(seen.seconds, 2),
     )
     assert (cause, seen.code) == (fault.cause, fault.exit), seen
     assert words, f"{fault.words!r} is not in {seen.said}"
     assert not seen.ready, seen
-    assert not seen.left, seen
+    assert not lost, seen
 
 
 def named(said: str) -> str:
@@ -81,7 +80,7 @@ def named(said: str) -> str:
 
 def left(cli: Cli, before: Objects) -> tuple[str, ...]:
     """What there is more than before, but for the volumes that stay; locks that are held, and half written files."""
-    return tuple([*_objects(cli, before), *locks(cli), *_drafts(cli.state)])
+    return (*_objects(cli, before), *locks(cli), *_drafts(cli.state))
 
 
 def _objects(cli: Cli, before: Objects) -> Iterator[str]:

@@ -10,9 +10,6 @@ import pytest
 
 from tests.integration.engine import Engine
 from tests.integration.faults.results import record
-from tests.integration.stub_image import build_stub
-
-QUICK = "orchestrator/stub:quick"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,10 +26,5 @@ def environment(engine: Engine) -> None:
         compose=compose,
         python=platform.python_version(),
         cpus=os.cpu_count(),
+        load=round(os.getloadavg()[0], 1),
     )
-
-
-@pytest.fixture(scope="session")
-def quick_stub(engine: Engine, base_image: str) -> str:
-    """The stub, whose gate makes hardly a pause between restarts."""
-    return build_stub(engine, (QUICK,), quick=True)

@@ -11,21 +11,23 @@ import pytest
 from tests.integration.cli import Cli, Running
 from tests.integration.engine import Engine, wait_for
 from tests.integration.faults.campaign import Seen, judge, left
+from tests.integration.faults.hasty import HASTY
 from tests.integration.faults.starting import STARTS, Start
 
 PORT = 24800
 GOOD = "good"
 GPUS = ("GPU-aaaa", "GPU-bbbb")
-#: one of each kind is mended and started again
-MENDED = ("gated", "no-disk", "gpu-memory-at-load")
+#: so many at a time, because each asks for some of the machine while it runs
+BATCHES = 3
+#: one of each batch, and of each kind, is mended and started again
+MENDED = ("gpu-memory-at-load", "no-disk", "missing-repository")
 LIMITED = "orchestrator-killed-by-the-kernel-transformers"
 
 
-def write(cli: Cli, image: str, fault: Start, port: int, *, broken: bool = True) -> None:
+def write(cli: Cli, fault: Start, *, broken: bool = True) -> None:
     cli.entry(
         fault.name,
-        port=port,
-        image=image,
+        port=PORT + STARTS.index(fault),
         devices=("gpu",) if fault.gpu else ("cpu",),
         environment={"STUB_LOAD_SECONDS": "0", **({"STUB_BREAK": fault.knob} if broken else {})},
     )
@@ -60,54 +62,48 @@ def of(told: Sequence[Mapping[str, Any]], service: str, kind: str) -> list[Mappi
     return [event for event in told if event.get("subject") == service and event["event"] == kind]
 
 
-@pytest.fixture
-def started(cli: Cli, quick_stub: str) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and events of one ``up`` of everything."""
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_engines_that_do_not_come_up(cli: Cli, batch: int) -> None:
+    cli.program = HASTY
     small_disk(cli.engine)
     cli.gpus(*GPUS)
-    for port, fault in enumerate(STARTS, PORT):
-        write(cli, quick_stub, fault, port)
-    cli.entry(GOOD, port=PORT + len(STARTS), image=quick_stub, devices=("gpu",))
-    running = cli.start("up", *(fault.name for fault in STARTS), GOOD, "--json")
-    limit_memory(cli)
-    return events(running)
-
-
-def test_engines_that_do_not_come_up(cli: Cli, quick_stub: str, started: tuple[int, list[dict[str, Any]]]) -> None:
-    code, told = started
+    faults = STARTS[batch::BATCHES]
+    before = cli.engine.objects()
+    for fault in faults:
+        write(cli, fault)
+    cli.entry(GOOD, port=PORT + len(STARTS), devices=("gpu",))
+    running = cli.start("up", *(fault.name for fault in faults), GOOD, "--json")
+    if any(fault.name in LIMITED for fault in faults):
+        limit_memory(cli)
+    code, told = events(running)
     assert of(told, f"{GOOD}-transformers", "ready"), "the one that is well serves"
     shown = cli.status(code=1)
-    before = cli.engine.objects()
-    cli.run("down", *(fault.name for fault in STARTS))
+    cli.run("down", "--all", "--yes")
     lost = left(cli, before)
     wrong = []
-    for fault in STARTS:
-        service = f"{fault.name}-transformers"
-        (failed,) = of(told, service, "failed")
-        state = shown[fault.name]
-        seen = Seen(
-            code=code,
-            said=failed["text"],
-            cause=failed["cause"],
-            seconds=failed["seconds"],
-            left=lost,
-            ready=bool(of(told, service, "ready")) or state["ready"],
-        )
-        assert (state["state"], state["cause"]["class"]) == ("parked", failed["cause"]), state
+    for fault in faults:
         try:
-            judge(fault, seen)
+            judge(fault, seen(fault, code, told, shown[fault.name]), lost)
         except AssertionError as error:
             wrong.append(error)
     assert not wrong, "\n".join(map(str, wrong))
-    mended(cli, quick_stub)
+    mended(cli, [fault for fault in faults if fault.name in MENDED])
 
 
-def mended(cli: Cli, image: str) -> None:
+def seen(fault: Start, code: int, told: Sequence[Mapping[str, Any]], shown: Mapping[str, Any]) -> Seen:
+    """What ``up`` and ``status`` say of one of them; they have to agree."""
+    service = f"{fault.name}-transformers"
+    (failed,) = of(told, service, "failed")
+    assert (shown["state"], shown["cause"]["class"]) == ("parked", failed["cause"]), shown
+    ready = bool(of(told, service, "ready")) or shown["ready"]
+    return Seen(code=code, said=failed["text"], cause=failed["cause"], seconds=failed["seconds"], ready=ready)
+
+
+def mended(cli: Cli, faults: Sequence[Start]) -> None:
     """What was broken starts as if nothing had been."""
-    cli.run("down", "--all", "--yes")
     cli.engine.run("docker", "volume", "rm", "orchestrator-cache")
-    for port, fault in enumerate(STARTS, PORT):
-        if fault.name in MENDED:
-            write(cli, image, fault, port, broken=False)
-    cli.run("up", *MENDED)
-    assert all(entry["ready"] for entry in cli.status(*MENDED).values())
+    for fault in faults:
+        write(cli, fault, broken=False)
+    names = [fault.name for fault in faults]
+    cli.run("up", *names)
+    assert all(entry["ready"] for entry in cli.status(*names).values())

@@ -30,7 +30,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from server.breaking import break_down
+from server.breaking import break_down, break_serving
 from server.sleeping import Sleeper
 
 # A marker is touched every BEAT_S; one that is older than DEAD_S belongs to a loader that died.
@@ -142,11 +142,15 @@ def answer(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves one model under ``served_name``, which main() sets, to those who have ``key``, "" for all."""
+    """Serves one model under ``served_name``, which main() sets, to those who have ``key``, "" for all.
+
+    ``beats`` counts answers to GET /health.
+    """
 
     protocol_version = "HTTP/1.1"
     served_name = ""
     key = ""
+    beats = 0
     sleeper: Sleeper | None = None
 
     def parse_request(self) -> bool:
@@ -187,6 +191,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, said)
         elif self.path == "/health":
             self.reply(200, {"status": "ok"})
+            Handler.beats += 1
         elif self.path == "/v1/models":
             models = [{"id": self.served_name, "object": "model", "owned_by": "stub"}]
             self.reply(200, {"object": "list", "data": models})
@@ -237,8 +242,8 @@ def main() -> None:
     Handler.served_name = os.environ.get("STUB_WRONG_NAME") or arguments.served_name
     server = ThreadingHTTPServer((arguments.host, arguments.port), Handler)
     print(f"could answer at {time.time():.3f}", flush=True)
-    if seconds := os.environ.get("STUB_SERVE_SECONDS"):
-        threading.Timer(float(seconds), break_down, ["STUB_BREAK_SERVING"]).start()
+    if "STUB_BREAK_SERVING" in os.environ:
+        threading.Thread(target=break_serving, args=[lambda: Handler.beats], daemon=True).start()
     server.serve_forever()
 
 
