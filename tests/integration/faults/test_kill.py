@@ -137,7 +137,7 @@ def converges(case: Case, way: int, words: str) -> None:
 
 
 def truth(cli: Cli) -> None:
-    """``status`` shows the containers that there are. A Compose that outlived ``up`` may change them between two looks."""
+    """``status`` shows the containers that there are. A Compose that outlived ``up`` may change them meanwhile."""
 
     def shown() -> bool:
         done = cli.run("status", "--json", code=None)
