@@ -213,6 +213,7 @@ class Build(Case):
         self.ways = (self._up,)
 
     def before(self) -> None:
+        self.cli.entry("tiny", port=self.port)  # a registry folder may not be empty
         self.cli.engine.run("docker", "image", "rm", self.image)
 
     def _up(self) -> None:
