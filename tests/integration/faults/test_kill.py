@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from tests.integration.cli import Cli
+from tests.integration.engine import wait_for
 from tests.integration.faults.cases import Build, Case, Create, Down, DownAll, Purge, Replace, Return
 from tests.integration.faults.results import record
 from tests.integration.faults.stopper import Stopper, spread
@@ -130,14 +131,18 @@ def converges(case: Case, way: int, words: str) -> None:
     try:
         truth(case.cli)
         case.ways[way]()
-    except AssertionError as error:
+    except (AssertionError, TimeoutError) as error:
         error.add_note(f"{case.title} was cut off {words}, next command {way}")
         raise
 
 
 def truth(cli: Cli) -> None:
-    """``status`` shows the containers that there are."""
-    done = cli.run("status", "--json", code=None)
-    assert done.code in {0, 1}, done
-    shown = {entry["container"] for entry in json.loads(done.out)["models"]}
-    assert shown == {name for name in cli.ids() if name.startswith("orchestrator-")}
+    """``status`` shows the containers that there are. A Compose that outlived ``up`` may change them meanwhile."""
+
+    def shown() -> bool:
+        done = cli.run("status", "--json", code=None)
+        assert done.code in {0, 1}, done
+        names = {entry["container"] for entry in json.loads(done.out)["models"]}
+        return names == {name for name in cli.ids() if "orchestrator-" in name}
+
+    wait_for(shown, "status to show what Docker has", seconds=20, every=0.2)
