@@ -40,7 +40,7 @@ def test_killed_between_two_steps(cli: Cli, kind: type[Case], count: int | None)
     boundaries = stopper.boundaries(*case.arguments, code=case.code)
     case.ways[0]()
     places = [(words, partial(stopper.stop, *case.arguments, at=at)) for at, words in spread(boundaries, count)]
-    campaign(case, f"{len(boundaries)} step boundaries", places)
+    campaign(case, "step boundaries", f"at {len(places)} of its {len(boundaries)} step boundaries", places)
 
 
 @pytest.mark.parametrize(("kind", "count"), short_and_long(REQUESTS))
@@ -55,7 +55,8 @@ def test_killed_between_two_requests_to_docker(cli: Cli, kind: type[Case], count
             for at, words in spread(changes, count)
             for cut in (CUTS if count is None else [CUTS[at % len(CUTS)]])
         ]
-        campaign(case, f"{len(changes)} requests to Docker", places)
+        ways = f"in {len(CUTS)} ways at each" if count is None else f"at {len(places)}"
+        campaign(case, "requests to Docker", f"{ways} of its {len(changes)} requests to Docker", places)
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(None, marks=pytest.mark.long)])
@@ -71,7 +72,7 @@ def test_killed_while_an_image_is_built(cli: Cli, cpu_image: str, count: int | N
     places = [
         (f"at {at} of a build from {first} to {last}", partial(stopper.stop, *case.arguments, at=at)) for at in chosen
     ]
-    campaign(case, f"{last - first + 1} boundaries of a build", places)
+    campaign(case, "boundaries of a build", f"at {len(places)} of {last - first + 1} boundaries of a build", places)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_down_interrupted(cli: Cli) -> None:
     converges(case, 0, at)
 
 
-def campaign(case: Case, of: str, places: Sequence[tuple[str, Callable[[], object]]]) -> None:
+def campaign(case: Case, kind: str, where: str, places: Sequence[tuple[str, Callable[[], object]]]) -> None:
     """Kill at each place, then give the next commands in turn: as things are after a step they are before the next."""
     todo = [(words, kill, number % len(case.ways)) for number, (words, kill) in enumerate(places)]
     converged = 0
@@ -115,11 +116,10 @@ def campaign(case: Case, of: str, places: Sequence[tuple[str, Callable[[], objec
             converges(case, way, words)
             converged += 1
     finally:
-        kind = of.partition(" ")[2]
         record(
             f"kill-{type(case).__name__}-{kind}".lower().replace(" ", "-"),
             "crashes",
-            what=f"kill -9 of {case.title} at {len(places)} of its {of}, then {' or '.join(case.next)}",
+            what=f"kill -9 of {case.title} {where}, then {' or '.join(case.next)}",
             result=f"{converged} of {len(todo)} came to the same good end",
             limit="all",
             holds=converged == len(todo),
