@@ -51,6 +51,7 @@ test-faults: tools ## Break things on purpose, for long, and write docs/reliabil
 	.ci/base-image --tar
 	rm -f build/reliability.jsonl
 	.ci/as-root $(bin)/pytest tests/integration/faults $(args)
+	.ci/as-root $(bin)/pytest tests/integration -m long --ignore tests/integration/faults $(args)
 	$(bin)/python .ci/reliability build/reliability.jsonl
 
 .PHONY: test-engines

@@ -78,6 +78,7 @@ def test_a_bad_request_among_good_ones_fails_alone(server: str) -> None:
         assert {task.result() for task in wrong} == {"invalid_image"}
 
 
+@pytest.mark.long
 def test_a_soak_with_disconnects_leaves_memory_and_slots_as_before(server: str) -> None:
     chance = random.Random(4)  # noqa: S311 (a repeatable mixture)
     bodies = [

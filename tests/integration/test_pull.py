@@ -124,6 +124,8 @@ def test_a_connection_that_is_cut_again_and_again_goes_on_where_it_was(cli: Cli,
     assert digest(cli) == hashlib.sha256(hub.files[WEIGHTS]).hexdigest()
 
 
+# the older library tries for more than a minute before it gives up
+@pytest.mark.parametrize("image", [NEWER, pytest.param(OLDER, marks=pytest.mark.long)], indirect=True)
 def test_a_hub_that_goes_away_for_good_is_an_error_and_the_next_pull_goes_on(cli: Cli, hub: Hub, tiny: str) -> None:
     hub.slow.set()
     running = cli.start("pull", tiny)

@@ -211,6 +211,7 @@ def kill_when(cli: Cli, running: Running, *seen: Callable[[Cli], bool]) -> None:
     assert running.end().code == -9
 
 
+@pytest.mark.long  # at a few places here; the campaign of faults stops the same between any two steps
 @pytest.mark.parametrize(
     ("seen", "version", "serves"),
     [

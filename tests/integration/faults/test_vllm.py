@@ -37,6 +37,7 @@ def write(cli: Cli, name: str, port: int, spoil: Spoil, folder: Path) -> None:
     write_yaml(cli.registry / f"{name}.yaml", entry)
 
 
+@pytest.mark.long  # what vLLM says in each case is printed by the stub in test_starting.py, too
 def test_each_is_told_by_its_name_and_not_tried_again(
     engine: Engine, vllm_image: str, tmp_path: Path, foreign: Path
 ) -> None:
