@@ -7,7 +7,8 @@ Compose, or ``docker run``, made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def made(cli: Cli, folder: Path, service: str, text: str) -> list[str]:
     return [d.words for d in from_file(one, File(path, text)) if d.at == "container"]
 
 
-def test_compose_makes_of_every_rendered_document_what_it_says(cli: Cli, stub_image: str, tmp_path: Path) -> None:
+def test_compose_makes_of_every_rendered_document_what_it_says(cli: Cli, tmp_path: Path) -> None:
     """Images are the stub under their names, weights of one's own an empty folder."""
     for name in ("gate", "builtin/demo", "secrets", "weights"):
         (tmp_path / name).mkdir(parents=True)
@@ -76,25 +77,39 @@ def test_compose_makes_of_every_rendered_document_what_it_says(cli: Cli, stub_im
         (tmp_path / "secrets" / name).write_text("a-secret-of-the-tests\n")
     for volume in ("weights", "cache", "locks"):
         cli.engine.run("docker", "volume", "create", f"orchestrator-{volume}")
-    count, tagged = 0, set()
-    for _, texts in documents():
-        files = []
-        for service, text in texts:
-            mine = re.sub(r'source: "/.*"', f'source: "{tmp_path / "weights"}"', text)
-            (tmp_path / f"{service}.yaml").write_text(mine)
-            files.append((service, mine))
-            tagged.add(str(facts(text, service, "/")["image"]))
-        with cli.engine.client() as client:
-            for image in tagged:
-                client.api.tag(stub_image, image)
-        words = [word for service, _ in files for word in ("--file", str(tmp_path / f"{service}.yaml"))]
-        compose(cli, tmp_path, *words, "create", "--pull", "never")
-        for service, mine in files:
-            assert made(cli, tmp_path, service, mine) == []
-            count += 1
-        compose(cli, tmp_path, *words, "rm", "--force")
+    count = 0
+    every = list(documents())
+    with standing_in(cli, {str(facts(text, service, "/")["image"]) for _, texts in every for service, text in texts}):
+        for _, texts in every:
+            files = []
+            for service, text in texts:
+                mine = re.sub(r'source: "/.*"', f'source: "{tmp_path / "weights"}"', text)
+                (tmp_path / f"{service}.yaml").write_text(mine)
+                files.append((service, mine))
+            words = [word for service, _ in files for word in ("--file", str(tmp_path / f"{service}.yaml"))]
+            compose(cli, tmp_path, *words, "create", "--pull", "never")
+            for service, mine in files:
+                assert made(cli, tmp_path, service, mine) == []
+                count += 1
+            compose(cli, tmp_path, *words, "rm", "--force")
     assert count > 30
-    cli.engine.run("docker", "image", "rm", *tagged - {STUB_IMAGE})
+
+
+@contextmanager
+def standing_in(cli: Cli, names: set[str]) -> Iterator[None]:
+    """The stub has these names too; images that others of this session use have theirs again at the end."""
+    with cli.engine.client() as client:
+        owners = {tag: image["Id"] for image in client.api.images() for tag in image["RepoTags"] or ()}
+        for name in names:
+            client.api.tag(STUB_IMAGE, name)
+        try:
+            yield
+        finally:
+            for name in names - {STUB_IMAGE}:
+                if name in owners:
+                    client.api.tag(owners[name], name)
+                else:
+                    client.api.remove_image(name)
 
 
 def test_nothing_drifts_in_the_life_of_a_container(cli: Cli, tmp_path: Path) -> None:
