@@ -86,7 +86,7 @@ def command(
         for difference in done.differences:
             click.echo(_diff(difference), nl=False)
         raise OrchestratorError(
-            f"{len(done.differences)} files in {folder} are stale",
+            f"stale in {folder}: {len(done.differences)} of its files",
             hint="run the same command without --check",
         )
     click.echo(f"{done.count} files in {folder} {'are fresh' if check else 'written'}", err=True)

@@ -259,7 +259,7 @@ def test_render_writes_a_folder_that_stands_alone(here: FakeWorld, do: Command, 
 
 
 def test_render_check(do: Command, tmp_path: Path) -> None:
-    rendered(do, tmp_path, "--check").refused(1, "are stale", "without --check")
+    rendered(do, tmp_path, "--check").refused(1, "stale in", "without --check")
     assert not (tmp_path / "out").exists()
     rendered(do, tmp_path)
     said = rendered(do, tmp_path, "--check")
@@ -268,7 +268,7 @@ def test_render_check(do: Command, tmp_path: Path) -> None:
     file = tmp_path / "out/demo-transformers.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("24000", "24099"), encoding="utf-8")
     said = rendered(do, tmp_path, "--check")
-    said.refused(1, "1 files in")
+    said.refused(1, ": 1 of its files")
     assert '-      - "127.0.0.1:24099:8000"\n+      - "127.0.0.1:24000:8000"\n' in said.out
 
 
@@ -287,7 +287,7 @@ def test_render_check_of_what_should_not_be_there(do: Command, tmp_path: Path) -
     (tmp_path / "out/gate/old.py").write_text("x = 1\n", encoding="utf-8")
     (tmp_path / "out/notes.yaml").write_text("mine: 1\n", encoding="utf-8")
     said = rendered(do, tmp_path, "--check")
-    said.refused(1, "2 files in")
+    said.refused(1, ": 2 of its files")
     assert "-x = 1\n" in said.out
     assert "mine" not in said.out
 
@@ -343,7 +343,7 @@ def test_render_brings_the_weights_that_come_with_orchestrator(do: Command, tmp_
     )
     weights.write_bytes(b"\xff")
     said = rendered(do, tmp_path, "--mode", "vllm", "--check")
-    said.refused(1, "1 files in")
+    said.refused(1, ": 1 of its files")
     assert f"{weights} is not text, and differs" in said.out
 
 
