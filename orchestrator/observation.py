@@ -113,6 +113,7 @@ class Container:
     applied: str = ""
     """The Compose file that it was made from, by Compose's own label; "" for one that Compose did not make."""
     setup: Setup = field(default=Setup(), repr=False)
+    """Only where it was asked for."""
 
     @property
     def host(self) -> str:

@@ -93,11 +93,17 @@ class DockerReader(Protocol):
         """Version of the engine; EnvironmentProblem when none answers."""
 
     def observe(
-        self, images: Sequence[str] = (), volumes: Sequence[str] = (), *, listeners: bool = False
+        self,
+        images: Sequence[str] = (),
+        volumes: Sequence[str] = (),
+        *,
+        listeners: bool = False,
+        setups: bool = False,
     ) -> Observation:
         """One snapshot of all containers, and of these images and volumes.
 
-        ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest.
+        ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest. ``setups``: also
+        of how containers are set up, for which their images are asked for.
         """
 
     def reachable(self, image: str) -> bool:

@@ -134,12 +134,17 @@ class FakeDocker:
         return self.engine
 
     def observe(
-        self, images: Sequence[str] = (), volumes: Sequence[str] = (), *, listeners: bool = False
+        self,
+        images: Sequence[str] = (),
+        volumes: Sequence[str] = (),
+        *,
+        listeners: bool = False,
+        setups: bool = False,
     ) -> Observation:
         self._look()
         held = tuple(PortHolder(c.port, f"container {c.name}", c.id) for c in self.containers.values() if c.running)
         return Observation(
-            containers=tuple(self.containers.values()),
+            containers=tuple(c if setups else replace(c, setup=Setup()) for c in self.containers.values()),
             foreign=self.foreign,
             ports=(*held, *(self.listeners if listeners else ())),
             images=MappingProxyType({ref: self.images[ref] for ref in images if ref in self.images}),

@@ -69,11 +69,17 @@ class SocketReader:
         return DockerVersion(str(found.get("Version", "")), podman=any("podman" in name.lower() for name in names))
 
     def observe(
-        self, images: Sequence[str] = (), volumes: Sequence[str] = (), *, listeners: bool = False
+        self,
+        images: Sequence[str] = (),
+        volumes: Sequence[str] = (),
+        *,
+        listeners: bool = False,
+        setups: bool = False,
     ) -> Observation:
         """One snapshot of all containers, and of these images and volumes.
 
-        ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest.
+        ``listeners``: also of what else listens on TCP ports, which takes longer than all the rest. ``setups``: also
+        of how containers are set up, for which their images are asked for.
         """
         listed = self._get("/containers/json?all=1", list)
         ours = [c for c in listed if (c["Labels"] or {}).get(LABEL + "schema") == SCHEMA]
@@ -85,7 +91,7 @@ class SocketReader:
         others = [PortHolder(port, who) for port, who in heard.items() if port not in held]
         return Observation(
             containers=tuple(
-                self._now(replace(_container(item, detail), setup=_setup(detail, local)))
+                self._now(replace(_container(item, detail), setup=_setup(detail, local) if setups else Setup()))
                 for item, detail in details
                 if detail is not None
             ),

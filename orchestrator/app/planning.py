@@ -165,7 +165,7 @@ def _leaving(request: Request, wanted: Sequence[Desired], observation: Observati
 
 def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: Host) -> Observation:
     """One snapshot, with what registries say where that decides, and with what others hold of the GPUs."""
-    observation = world.docker.observe(all_images(specs), [name for name, _ in VOLUMES], listeners=True)
+    observation = world.docker.observe(all_images(specs), [name for name, _ in VOLUMES], listeners=True, setups=True)
     # What has answered serves, though Docker may not have looked since: it is not replaced unasked or for good.
     observation = replace(observation, containers=serving(world, observation.containers))
     asked = in_question(specs, request, observation)

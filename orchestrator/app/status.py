@@ -14,9 +14,12 @@ from orchestrator.secretfile import API_KEY, reveal
 _PATIENCE = 2.0
 
 
-def containers(world: World, project: str, names: Sequence[str]) -> tuple[Container, ...]:
-    """Our containers of a project, or those of the models or services named; an error names what isn't there."""
-    return select_from(world.docker.observe(), project, names)
+def containers(world: World, project: str, names: Sequence[str], *, setups: bool = False) -> tuple[Container, ...]:
+    """Our containers of a project, or those of the models or services named; an error names what isn't there.
+
+    ``setups``: with how they are set up, which takes a little longer.
+    """
+    return select_from(world.docker.observe(setups=setups), project, names)
 
 
 def select_from(seen: Observation, project: str, names: Sequence[str]) -> tuple[Container, ...]:

@@ -102,7 +102,7 @@ def _away(error: OrchestratorError) -> str:
 
 
 def _look(context: Context, names: tuple[str, ...], ask: bool) -> _Seen:
-    found = alive(context.world, containers(context.world, context.project, names))
+    found = alive(context.world, containers(context.world, context.project, names, setups=True))
     probes = _probes(context, found) if ask else {}
     found = unanswered(found, [id_ for id_, said in probes.items() if said.startswith("failed")])
     uses, why = _uses(context, found), diagnosed(context.world, found)

@@ -113,7 +113,8 @@ def command(
     if dry_run:
         return
     asked = source.fleet.chosen(names) if source.fleet else names
-    found = alive(context.world, [c for c in containers(context.world, context.project, ()) if c.model in asked])
+    every = containers(context.world, context.project, (), setups=as_json)
+    found = alive(context.world, [c for c in every if c.model in asked])
     wrong = {o.service: o.wrong for o in failed if o.wrong}
     probes = {c.id: f"failed: {wrong[c.service]}" for c in found if c.ready and c.service in wrong}
     found = unanswered(found, probes)
