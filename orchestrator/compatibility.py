@@ -37,9 +37,7 @@ class Pair:
     @property
     def known(self) -> Engine:
         """The registry's entry for the engine."""
-        found = self.spec.engine(self.engine)
-        assert found is not None  # noqa: S101 (a pair is made of an engine of the spec)
-        return found
+        return self.spec.on(self.engine)
 
     @property
     def finding(self) -> Finding | None:
@@ -101,8 +99,7 @@ def parse(said: str, *, engine: EngineName, image: str, image_id: str, when: flo
 
 def compare(spec: ModelSpec, engine: EngineName, listing: Listing) -> Finding:
     """What this engine says of the model, and whether report and registry say the same."""
-    known = spec.engine(engine)
-    assert known is not None  # noqa: S101 (the caller names an engine of the spec)
+    known = spec.on(engine)
     return _vllm(spec, known, listing) if engine == "vllm" else _transformers(spec, known, listing)
 
 

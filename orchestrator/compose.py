@@ -113,8 +113,7 @@ def document(
 
     ``command_line``: what writes the file again, for its header; "" where nobody has to know.
     """
-    engine = spec.engine(placement.engine)
-    assert engine is not None  # noqa: S101 (a placement names an engine of the spec)
+    engine = spec.on(placement.engine)
     beside = _beside(spec, engine, placement.image)
     command = (*_gate(spec, placement), "--", *engine_command(spec, placement))
     token = spec.source.gated and not spec.source.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 EvidenceLevel = Literal["none", "reported", "listed", "served-tiny", "answered"]
@@ -166,6 +167,11 @@ class Verifications:
     def of(self, model: str, engine: str) -> Verification | None:
         """The last verification of a pair."""
         return next((v for v in self.found if (v.model, v.engine) == (model, engine)), None)
+
+
+def day(when: float) -> str:
+    """The day in UTC of a time in Unix seconds, ``2026-01-24``."""
+    return datetime.fromtimestamp(when, UTC).date().isoformat()
 
 
 def to_record(verification: Verification) -> dict[str, Any]:

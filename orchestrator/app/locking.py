@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.app.planning import Source, choose
 from orchestrator.errors import OrchestratorError
+from orchestrator.evidence import day
 from orchestrator.lockfile import Lock, Wanted, lock_text, wanted
 from orchestrator.plan.request import Request
 from orchestrator.ports import World
@@ -39,7 +39,7 @@ def lock(world: World, request: Request, source: Source, path: Path, *, upgrade:
     needed = wanted(specs)
     asked = needed if upgrade else old.missing(needed)
     values = _found(world, request.project, asked)
-    today = datetime.fromtimestamp(world.clock.now(), UTC).date().isoformat()
+    today = day(world.clock.now())
     kept = old.without(specs) if upgrade else old  # what else is in it may be another fleet's
     new = kept.with_pins({one: old.pin(one, value, today) for one, value in zip(asked, values, strict=True)})
     if new != old or not (old.repositories or old.images):

@@ -91,8 +91,7 @@ def _no_worse(way: Option, chosen: Option) -> bool:
 def _of_engine(
     spec: ModelSpec, name: EngineName, host: Host, pinned: tuple[str, ...], base: int, known: Measurements
 ) -> Iterator[Option]:
-    engine = spec.engine(name)
-    assert engine is not None  # noqa: S101 (only engines of the entry are asked for)
+    engine = spec.on(name)
     rungs = ladder(spec, engine)
     best = rungs[0].profile
     for rank, device in enumerate(engine.devices):
@@ -237,7 +236,6 @@ def _nowhere(
 
 def _least(spec: ModelSpec, name: EngineName) -> int:
     """Bytes that the model claims of a GPU at its smallest, on a card of the smaller kind."""
-    engine = spec.engine(name)
-    assert engine is not None  # noqa: S101 (only engines of the entry are asked for)
-    rungs = [rung for rung in ladder(spec, engine) if rung.profile.gpus == 1] or ladder(spec, engine)
+    every = ladder(spec, spec.on(name))
+    rungs = [rung for rung in every if rung.profile.gpus == 1] or every
     return min(claim(spec, name, rung.profile, context_size(())).total for rung in rungs)

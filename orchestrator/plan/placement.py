@@ -231,8 +231,7 @@ def _placement(
     fleet: bool,
 ) -> Placement:
     option = assignment.option
-    engine = spec.engine(option.engine)
-    assert engine is not None  # noqa: S101 (an option names an engine of the spec)
+    engine = spec.on(option.engine)
     same = old if old is not None and old.engine == option.engine else None
     kept = None if request.declared else same
     preferred = request.port or (kept.port if kept else engine.port)

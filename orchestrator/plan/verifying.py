@@ -31,9 +31,7 @@ class Candidate:
     @property
     def known(self) -> Engine:
         """The registry's entry for the engine."""
-        found = self.spec.engine(self.engine)
-        assert found is not None  # noqa: S101 (a pair is made of an engine of the spec)
-        return found
+        return self.spec.on(self.engine)
 
     @property
     def service(self) -> str:

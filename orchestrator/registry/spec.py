@@ -362,3 +362,9 @@ class ModelSpec(Frozen):
     def engine(self, name: EngineName) -> Vllm | Transformers | None:
         """The model on that engine, or None where the registry knows nothing of it."""
         return self.engines.vllm if name == "vllm" else self.engines.transformers
+
+    def on(self, name: EngineName) -> Vllm | Transformers:
+        """The same for an engine that the registry is known to have for it."""
+        found = self.engine(name)
+        assert found is not None, f"{self.name} has no {name} entry"  # noqa: S101 (who calls has seen that it has one)
+        return found

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from orchestrator.compatibility import NAMES, Pair
-from orchestrator.evidence import Listing
+from orchestrator.evidence import Listing, day
 from orchestrator.report.look import PLAIN, Look
 from orchestrator.report.table import table
 
@@ -90,7 +89,7 @@ def heard_text(pair: Pair) -> str:
         return ""
     said = f"listed by {engine_text(listing)}" if finding.evidence else finding.why
     other = f"; the entry's image is {pair.images[0]}" if _stands_in(pair) else ""
-    return f"{said}, image {listing.image} {_short(listing)}, asked {_date(listing)}{other}"
+    return f"{said}, image {listing.image} {_short(listing)}, asked {day(listing.when)}{other}"
 
 
 def check_json(pairs: Sequence[Pair]) -> dict[str, object]:
@@ -128,7 +127,3 @@ def engine_text(listing: Listing) -> str:
 
 def _short(listing: Listing) -> str:
     return listing.image_id[: len("sha256:") + 12]
-
-
-def _date(listing: Listing) -> str:
-    return datetime.fromtimestamp(listing.when, UTC).date().isoformat()

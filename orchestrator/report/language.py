@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Literal
 
 from orchestrator.errors import FileProblems
+from orchestrator.evidence import day
 from orchestrator.inventory import GIB
 from orchestrator.registry.tree import read
 
@@ -75,7 +75,7 @@ class Language:
 
     def date(self, when: float) -> str:
         """Unix seconds as a day, in UTC."""
-        return datetime.fromtimestamp(when, UTC).date().isoformat()
+        return day(when)
 
 
 ENGLISH = Language("en", ".", ",", 1000, " ", ("GiB", "GB"), _english)

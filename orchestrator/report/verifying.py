@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from orchestrator.compatibility import NAMES
-from orchestrator.evidence import Verification, to_record
+from orchestrator.evidence import Verification, day, to_record
 from orchestrator.inventory import gib
 from orchestrator.report.table import table
 
+_PLACE = {"gpu": "a GPU", "container": "main memory"}
 _HEADER = ("MODEL", "ENGINE", "OUTCOME", "READY", "FIRST TOKEN", "TOKENS/S", "PEAK MEMORY", "TASKS")
 
 
@@ -33,9 +33,6 @@ def _row(v: Verification) -> tuple[str, ...]:
     )
 
 
-_PLACE = {"gpu": "a GPU", "container": "main memory"}
-
-
 def _number(value: float | None, unit: str) -> str:
     return "" if value is None else f"{value:.2f} {unit}".rstrip()
 
@@ -50,8 +47,4 @@ def verified_words(v: Verification) -> str:
     where = f" on {v.gpu}" if v.gpu else ""
     version = f", {NAMES.get(v.engine, v.engine)} {v.engine_version}" if v.engine_version else ""
     tasks = ", ".join(f"{check.task} {'right' if check.passed else 'wrong'}" for check in v.checks)
-    return f"{v.outcome}{where}{version}{f' ({tasks})' if tasks else ''}, {_date(v.when)}"
-
-
-def _date(when: float) -> str:
-    return datetime.fromtimestamp(when, UTC).date().isoformat()
+    return f"{v.outcome}{where}{version}{f' ({tasks})' if tasks else ''}, {day(v.when)}"
