@@ -5,8 +5,8 @@ Nothing here imports more than the standard library's data types: ``status`` sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 LABEL = "io.orchestrator."
@@ -307,6 +307,15 @@ class Observation:
     def project(self, name: str) -> tuple[Container, ...]:
         """Our containers of one project, sorted by service."""
         return tuple(sorted((c for c in self.containers if c.project == name), key=lambda c: c.service))
+
+    def without(self, gone: Iterable[Container]) -> Observation:
+        """The snapshot as it will be without these containers."""
+        ids = {c.id for c in gone}
+        return replace(
+            self,
+            containers=tuple(c for c in self.containers if c.id not in ids),
+            ports=tuple(p for p in self.ports if p.container_id not in ids),
+        )
 
     def holder(self, port: int, *, but: str = "") -> PortHolder | None:
         """Who holds a port, other than the container with id ``but``."""

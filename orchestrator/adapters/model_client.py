@@ -18,6 +18,7 @@ from orchestrator.ports import PATIENCE, Endpoint
 
 #: seconds for the list of models, which is there at once; ``status --probe`` tells a dead engine within 5
 _QUICK = 2.0
+_LOOK = "see 'orchestrator status' and 'orchestrator logs'"
 _CHAT = "/v1/chat/completions"
 _MEDIA = (
     (b"\x89PNG", "image/png"),
@@ -101,14 +102,13 @@ def _question(at: Endpoint, prompt: str, image: bytes | None, max_tokens: int) -
 @contextmanager
 def _answering(at: Endpoint, patience: float) -> Iterator[None]:
     """What may become of a request, in words."""
-    hint = "see 'orchestrator status' and 'orchestrator logs'"
     try:
         yield
     except requests.Timeout as error:
         what = f"no answer within {patience:g} s: the engine is hung or has very much to do"
-        raise OrchestratorError(what, where=at.base, hint=hint) from error
+        raise OrchestratorError(what, where=at.base, hint=_LOOK) from error
     except requests.RequestException as error:
-        raise OrchestratorError(f"{at.model} did not answer: {error}", where=at.base, hint=hint) from error
+        raise OrchestratorError(f"{at.model} did not answer: {error}", where=at.base, hint=_LOOK) from error
 
 
 def _refused(at: Endpoint, answer: requests.Response) -> OrchestratorError:
@@ -135,8 +135,7 @@ def _chunks(at: Endpoint, answer: requests.Response) -> Iterator[dict[str, Any]]
 
 
 def _broken(at: Endpoint, said: str = "") -> OrchestratorError:
-    hint = "see 'orchestrator status' and 'orchestrator logs'"
-    return OrchestratorError(f"{at.model} broke off its answer{said}", where=at.base, hint=hint)
+    return OrchestratorError(f"{at.model} broke off its answer{said}", where=at.base, hint=_LOOK)
 
 
 def _order(at: Endpoint, path: str) -> None:

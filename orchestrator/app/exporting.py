@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from orchestrator.app.status import alive, containers
 from orchestrator.errors import OrchestratorError
@@ -31,11 +30,6 @@ def served(world: World, project: str, names: Sequence[str], *, from_container: 
 def network(project: str) -> str:
     """The project's network, by Compose's rule."""
     return f"{project}_default"
-
-
-def save(world: World, file: Path, text: str) -> None:
-    """Write the settings to a file."""
-    world.library.save_file(file, text.encode())
 
 
 def _url(container: Container, *, from_container: bool) -> str:

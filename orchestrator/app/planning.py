@@ -30,13 +30,12 @@ from orchestrator.inventory import Gpu, Host
 from orchestrator.lockfile import Lock, pinned
 from orchestrator.observation import Container, Observation
 from orchestrator.plan.images import all_images, in_question
-from orchestrator.plan.keeping import without
+from orchestrator.plan.keeping import leaving
 from orchestrator.plan.placement import Known, Placement, Placements, place
 from orchestrator.plan.request import Request
 from orchestrator.plan.returning import to_keep
-from orchestrator.plan.steps import Desired, Plan, steps
+from orchestrator.plan.steps import Plan, steps
 from orchestrator.ports import World
-from orchestrator.registry.loader import Registry
 from orchestrator.registry.spec import ModelSpec
 from orchestrator.secretfile import API_KEY
 
@@ -99,7 +98,10 @@ class Chosen:
 
 
 def choose(world: World, request: Request, source: Source, *, everything: bool = False) -> Chosen:
-    """What is asked for: of the fleet, without names all of it; of the registry, where there is no fleet."""
+    """What is asked for: of the fleet, without names all of it; of the registry, where there is no fleet.
+
+    RequestError names every model that is unknown.
+    """
     if everything and request.models:
         raise RequestError("--all and names of models exclude each other", hint="leave one of them out")
     if source.fleet is None and not request.models and not everything:
@@ -113,17 +115,10 @@ def choose(world: World, request: Request, source: Source, *, everything: bool =
         return Chosen(request, source.given, catalogue)
     lock = world.library.lock(source.lock) if source.lock else Lock()
     if source.fleet is None:
-        specs = select(registry, request.models, everything=everything)
+        specs = catalogue if everything else registry.select(request.models)
         return Chosen(request, pinned(specs, lock), catalogue)
     specs = source.fleet.specs(registry, request.models)
     return Chosen(source.fleet.request(request), pinned(specs, lock), catalogue)
-
-
-def select(registry: Registry, names: Sequence[str], *, everything: bool) -> tuple[ModelSpec, ...]:
-    """The entries asked for; RequestError names every unknown one."""
-    if not everything and not names:
-        raise RequestError("no model named", hint="name one or more; 'orchestrator models list' shows them")
-    return tuple(registry.models.values()) if everything else registry.select(names)
 
 
 def decide(
@@ -144,23 +139,18 @@ def decide(
         )
         for d in documents
     ]
-    leaving = _leaving(request, wanted, observation)
+    services = {d.service for d in wanted}
+    gone = leaving(request, observation, [c for c in ours if c.service in services])
     drifts, edited = from_wanted(world, {d.placement.service: d.text for d in documents}, ours)
-    todo = steps(wanted, observation, world.workspace.unfinished(), leaving, drifts)
+    todo = steps(wanted, observation, world.workspace.unfinished(), gone, drifts)
     warnings = (*(w for p in placements.fleet for w in p.warnings), *edited)
     plan = Plan(request.project, host.name, todo, warnings)
-    staying = without(observation, leaving)
-    files = files_of(placements, documents, world, host, _applied(world, request.project, documents, staying))
+    others = _applied(world, request.project, documents, observation.without(gone))
+    files = files_of(placements, documents, world, host, others)
     by_service = MappingProxyType({d.placement.service: d for d in documents})
     strange = frozenset(c.id for c in ours if not c.applied)
     work = Work(plan, by_service, MappingProxyType(files), to_keep(todo, observation), strange)
     return Decided(plan, placements, specs, documents, work, observation)
-
-
-def _leaving(request: Request, wanted: Sequence[Desired], observation: Observation) -> tuple[Container, ...]:
-    """Containers of the project that serve nothing of it, where the request is about the whole of it."""
-    services = {d.service for d in wanted}
-    return tuple(c for c in observation.project(request.project) if request.whole and c.service not in services)
 
 
 def _observed(world: World, request: Request, specs: Sequence[ModelSpec], host: Host) -> Observation:

@@ -29,15 +29,7 @@ def pull(world: World, request: Request, source: Source, tell: Callable[[Event],
     host = this_host(world)
     documents = {spec.name: _document(world, request, spec, host) for spec in specs}
     downloads = [(spec, _download(world, request, spec, documents[spec.name])) for spec in specs]
-    with world.workspace.lock(f"orchestrator pull {' '.join(request.models)}", LOCK_PATIENCE):
-        work = _work(world, request, tuple(documents.values()))
-        _check_disk(world, work, [spec for spec, download in downloads if download], tell)
-        for event in prepare(work, world):
-            tell(event)
-    # without the lock: it may take hours, and whoever starts models meanwhile has no reason to wait
-    for spec, download in downloads:
-        for event in _weights(world, spec, download):
-            tell(event)
+    _fetch(world, request, lambda: _work(world, request, tuple(documents.values())), downloads, tell)
 
 
 def fetch(world: World, request: Request, decided: Decided, tell: Callable[[Event], None]) -> None:
@@ -45,11 +37,24 @@ def fetch(world: World, request: Request, decided: Decided, tell: Callable[[Even
     specs = {spec.name: spec for spec in decided.specs}
     pairs = [(specs[d.placement.model], d) for d in decided.documents]
     downloads = [(spec, found) for spec, d in pairs if (found := _download(world, request, spec, d))]
+    _fetch(world, request, lambda: decided.work, downloads, tell)
+
+
+def _fetch(
+    world: World,
+    request: Request,
+    work: Callable[[], Work],
+    downloads: Sequence[tuple[ModelSpec, Download | None]],
+    tell: Callable[[Event], None],
+) -> None:
+    """The images and volumes of what is to be done, which is asked for under the lock, then the weights."""
     with world.workspace.lock(f"orchestrator pull {' '.join(request.models)}", LOCK_PATIENCE):
+        todo = work()
         if downloads:
-            _check_disk(world, decided.work, [spec for spec, _ in downloads], tell)
-        for event in prepare(decided.work, world):
+            _check_disk(world, todo, [spec for spec, download in downloads if download], tell)
+        for event in prepare(todo, world):
             tell(event)
+    # without the lock: it may take hours, and whoever starts models meanwhile has no reason to wait
     for spec, download in downloads:
         for event in _weights(world, spec, download):
             tell(event)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator import __version__
 from orchestrator.app.examining import Examined, examine
-from orchestrator.app.planning import BUILT_IN, Source, choose, this_host, versions
+from orchestrator.app.planning import BUILT_IN, Source, choose, this_host
 from orchestrator.app.pulling import fetch
 from orchestrator.app.status import alive
 from orchestrator.app.teardown import Wanted as Gone
@@ -19,6 +19,7 @@ from orchestrator.app.teardown import down
 from orchestrator.app.up import Options, Screen, plan, up
 from orchestrator.errors import FitError, Interrupted, OrchestratorError
 from orchestrator.evidence import Verification
+from orchestrator.inventory import Host
 from orchestrator.observation import Container
 from orchestrator.plan.images import images_of
 from orchestrator.plan.options import refuse_unpinned
@@ -78,14 +79,14 @@ def verify(world: World, wanted: Wanted, tell: Callable[[Event], None]) -> tuple
     pairs = in_order(chosen.specs, wanted.mode)
     tried = {pair.spec.name: pair.spec for pair in pairs if pair.known.possible}
     refuse_unpinned([spec for name, spec in tried.items() if not chosen.request.of(name).allow_unpinned])
-    versions(world)
+    host = this_host(world)
     found: list[Verification] = []
     with world.workspace.lock(f"orchestrator verify {' '.join(wanted.names) or '--all'}", 0, _LOCK):
         try:
             _clear(world, wanted, tell)  # what a verify that was killed left
             for number, pair in enumerate(pairs, 1):
                 tell(Event("start", pair.service, f"verify {number} of {len(pairs)}"))
-                found.append(_recorded(world, wanted, pair, tell))
+                found.append(_recorded(world, wanted, pair, host, tell))
         except (KeyboardInterrupt, Interrupted):
             _clear(world, wanted, tell)
             raise _interrupted(wanted, len(found), len(pairs)) from None
@@ -114,9 +115,9 @@ def _clear(world: World, wanted: Wanted, tell: Callable[[Event], None]) -> None:
     down(world, Gone(wanted.own), tuple, lambda _: True, tell)
 
 
-def _recorded(world: World, wanted: Wanted, pair: Candidate, tell: Callable[[Event], None]) -> Verification:
+def _recorded(world: World, wanted: Wanted, pair: Candidate, host: Host, tell: Callable[[Event], None]) -> Verification:
     known = world.workspace.verifications().of(pair.spec.name, pair.engine)
-    if wanted.resume and known is not None and _holds(world, known, pair):
+    if wanted.resume and known is not None and _holds(world, known, pair, host):
         tell(Event("done", pair.service, f"verified before: {known.outcome}"))
         return known
     found = _verified(world, wanted, pair, tell)
@@ -128,9 +129,9 @@ def _recorded(world: World, wanted: Wanted, pair: Candidate, tell: Callable[[Eve
     return found
 
 
-def _holds(world: World, known: Verification, pair: Candidate) -> bool:
+def _holds(world: World, known: Verification, pair: Candidate, host: Host) -> bool:
     references = [image.reference for device in pair.known.devices for image in images_of(pair.known, device)]
-    return holds(known, pair, world.docker.observe(references).images, this_host(world))
+    return holds(known, pair, world.docker.observe(references).images, host)
 
 
 def _verified(world: World, wanted: Wanted, pair: Candidate, tell: Callable[[Event], None]) -> Verification:

@@ -89,12 +89,16 @@ class Context:
 
 def names(command: _Command) -> _Command:
     """Names of models, as many as one likes; for many verbs none is all of the fleet."""
-    return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.models)(command)
+    return _names(completing.models)(command)
 
 
 def present_names(command: _Command) -> _Command:
     """Names of models or services that have a container, as many as one likes."""
-    return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.present)(command)
+    return _names(completing.present)(command)
+
+
+def _names(complete: completing.Completion) -> Callable[[_Command], _Command]:
+    return click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete)
 
 
 def mode(command: _Command) -> _Command:

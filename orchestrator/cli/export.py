@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from orchestrator.app.exporting import network, save, served
-from orchestrator.cli import completing
-from orchestrator.cli.context import Context, as_json, print_json
+from orchestrator.app.exporting import network, served
+from orchestrator.cli.context import Context, as_json, present_names, print_json
 from orchestrator.cli.verb import Verb
 from orchestrator.errors import RequestError
 from orchestrator.report.clients import Served, clients_json, litellm_text, open_webui_text, openai_text
@@ -31,7 +30,7 @@ _CLIENTS: Mapping[str, Callable[[Sequence[Served]], str]] = {
     },
 )
 @click.argument("client", type=click.Choice(list(_CLIENTS)))
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.present)
+@present_names
 @click.option("--from-container", is_flag=True, help="The client is in a container on this host.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file.")
 @as_json
@@ -55,7 +54,7 @@ def command(
     if output is None:
         click.echo(text, nl=False)
     else:
-        save(context.world, output, text)
+        context.world.library.save_file(output, text.encode())
         click.echo(f"written to {output}", err=True)
 
 

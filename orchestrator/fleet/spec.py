@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from orchestrator.plan.packing import Strategy
-from orchestrator.plan.request import PROJECT_PATTERN, Mode, is_address
+from orchestrator.plan.request import PROJECT_PATTERN, PROJECT_RULE, Mode, is_address
 from orchestrator.registry.fields import Environment, Flags, Frozen, ImageReference, Port, Positive, Slug
 
 
 def _project(value: str) -> str:
     if not PROJECT_PATTERN.fullmatch(value):
-        raise ValueError("must be 1 to 40 lower-case letters, digits, '-' and '_', beginning with a letter or digit")
+        raise ValueError(f"must be {PROJECT_RULE}")
     return value
 
 

@@ -73,16 +73,6 @@ def leaving(request: Request, observation: Observation, needed: Sequence[Contain
     return [c for c in observation.project(request.project) if request.whole and c.id not in known]
 
 
-def without(observation: Observation, gone: Sequence[Container]) -> Observation:
-    """The snapshot as it will be without these containers."""
-    ids = {c.id for c in gone}
-    return replace(
-        observation,
-        containers=tuple(c for c in observation.containers if c.id not in ids),
-        ports=tuple(p for p in observation.ports if p.container_id not in ids),
-    )
-
-
 def stays_where(ways: Sequence[Option], old: Container | None, host: Host) -> Assignment | None:
     """Where a running container stays, whatever memory is free now: it has its memory, and its claim has not grown."""
     if old is None or not old.running:

@@ -21,7 +21,6 @@ from orchestrator.plan.keeping import (
     is_replaced,
     leaving,
     stays_where,
-    without,
 )
 from orchestrator.plan.options import Device, Measurements, Option, gain, options, refuse_unpinned
 from orchestrator.plan.ports import Ports, check_port
@@ -125,7 +124,7 @@ def place(
     moving = [old for name, old in existing.items() if old and name not in stays and is_replaced(old, wanted.get(name))]
     going = leaving(request, observation, [old for name, old in existing.items() if old and name in stays] + moving)
     moving += going
-    observation = without(observation, going)
+    observation = observation.without(going)
     running = [c for c in observation.containers if c not in moving]
     sleepers = [old for name in stays if (old := existing[name]) and old.asleep]
     left, stuck = room_to_wake(sleepers, freed(host, moving), running, observation.others)

@@ -16,6 +16,7 @@ from orchestrator.plan.packing.values import Strategy
 Mode = Literal["auto", "vllm", "transformers"]
 DEFAULT_PROJECT = "orchestrator"
 LOOPBACK = "127.0.0.1"
+PROJECT_RULE = "1 to 40 lower-case letters, digits, '-' and '_', beginning with a letter or digit"
 PROJECT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -113,5 +114,5 @@ def check_project(name: str) -> None:
     if not PROJECT_PATTERN.fullmatch(name):
         raise RequestError(
             f"{name!r} can't be a project name",
-            hint="use 1 to 40 lower-case letters, digits, '-' and '_', beginning with a letter or digit",
+            hint=f"use {PROJECT_RULE}",
         )

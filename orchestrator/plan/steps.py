@@ -77,8 +77,7 @@ def steps(
     is wanted. ``drifts``: by service, where its container is not as its labels say. What a cut-off start left goes too.
     Raises FitError where a foreign container has a name of ours.
     """
-    gone = {c.id for c in leaving}
-    observation = replace(observation, containers=tuple(c for c in observation.containers if c.id not in gone))
+    observation = observation.without(leaving)
     owned = {c.name: c for c in observation.containers}
     _refuse_foreign(desired, observation)
     images = _images(desired, observation.images)

@@ -1,4 +1,4 @@
-"""The compatibility report as JSON of a documented, stable shape (docs/operations.md). Sizes are bytes."""
+"""The compatibility report as JSON of a documented, stable shape (docs/json.md). Sizes are bytes."""
 
 from __future__ import annotations
 

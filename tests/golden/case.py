@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.adapters.library import Files
-from orchestrator.app.planning import Source, rendered, select
+from orchestrator.app.planning import Source, choose, rendered
 from orchestrator.app.recommend import recommend
 from orchestrator.app.render import render
 from orchestrator.app.report import report
@@ -144,11 +144,8 @@ class Case:
         return {"plan.txt": text, **(_documents(found.work.files) if asked.documents else {})}
 
     def _rendered(self, world: FakeWorld, asked: Asked) -> dict[str, str]:
-        specs = select(
-            world.library.registry(self._options("registry").source.registries),
-            asked.request().models,
-            everything=asked.everything,
-        )
+        source = self._options("registry").source
+        specs = choose(world, asked.request(), source, everything=asked.everything).specs
         host = world.library.inventory(self.folder / "inventory.yaml")
         placements, files = rendered(world, asked.request(), specs, host)
         warnings = tuple(w for p in placements.items for w in p.warnings)
