@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.drift import units
+from orchestrator.drift.names import FLAGS, LISTS, SIZES, TEXTS, TIMES
 from orchestrator.observation import LABEL, Setup
 
 _SECRETS = "/run/secrets/"
@@ -18,26 +19,6 @@ _PROXY = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 _PROXIES = tuple(f"environment {name}" for proxy in _PROXY for name in (proxy, proxy.upper()))
 #: the engine decides between these
 _IPC = frozenset({"private", "shareable"})
-_YES = {
-    "Init": "init",
-    "ReadonlyRootfs": "read-only root",
-    "Privileged": "privileged",
-    "AutoRemove": "removed when it ends",
-}
-_NUMBERS = {"CpuShares": "CPU shares", "OomScoreAdj": "OOM score", "CpuQuota": "CPU quota", "BlkioWeight": "IO weight"}
-_TEXTS = {
-    "CpusetCpus": "CPU set",
-    "PidMode": "process namespace",
-    "UTSMode": "UTS namespace",
-    "UsernsMode": "user namespace",
-}
-_LISTS = {"Dns": "DNS servers", "ExtraHosts": "extra hosts", "GroupAdd": "groups", "VolumesFrom": "volumes from"}
-_CHECK = {
-    "Interval": "interval",
-    "Timeout": "timeout",
-    "StartPeriod": "start period",
-    "StartInterval": "start interval",
-}
 
 
 def setup(detail: Mapping[str, Any], image: Mapping[str, Any] | None, named: str | None) -> Setup:
@@ -87,21 +68,10 @@ def _facts(detail: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _environment(config)
     yield from _labels(config)
     yield from _health(config)
-    yield from ((name, "yes") for key, name in _YES.items() if host.get(key))
-    if config.get("Tty"):
-        yield "terminal", "yes"
-    told = {
-        "user": config.get("User"),
-        "host name": config.get("Hostname"),
-        "working folder": config.get("WorkingDir"),
-        "stop signal": config.get("StopSignal"),
-        "runtime": host.get("Runtime"),
-        "IPC namespace": host.get("IpcMode"),
-        **{name: host.get(key) for key, name in _TEXTS.items()},
-    }
-    yield from ((name, value) for name, value in told.items() if value)
-    yield from ((name, str(host[key])) for key, name in _NUMBERS.items() if host.get(key))
-    yield from ((name, ", ".join(sorted(host[key]))) for key, name in _LISTS.items() if host.get(key))
+    both = {**config, **host}
+    yield from ((what, "yes") for what, _, key in FLAGS if both.get(key))
+    yield from ((what, str(both[key])) for what, _, key in TEXTS if both.get(key))
+    yield from ((what, ", ".join(sorted(both[key]))) for what, _, key in LISTS if both.get(key))
     yield from _rights(config, host)
     yield from _limits(host)
     yield from _reached(detail)
@@ -124,7 +94,7 @@ def _health(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     check = config.get("Healthcheck") or {}
     if check.get("Test"):
         yield "health check", " ".join(check["Test"])
-    yield from ((f"health check {name}", units.duration(check[key])) for key, name in _CHECK.items() if check.get(key))
+    yield from ((what, units.duration(check[key])) for what, _, key in TIMES if check.get(key))
     if check.get("Retries"):
         yield "health check retries", str(check["Retries"])
 
@@ -152,8 +122,7 @@ def _rights(config: Mapping[str, Any], host: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _limits(host: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    sizes = {"ShmSize": "shared memory", "Memory": "memory limit", "MemoryReservation": "memory reservation"}
-    yield from ((name, units.size(host[key])) for key, name in sizes.items() if host.get(key))
+    yield from ((what, units.size(host[key])) for what, _, key in SIZES if host.get(key))
     if host.get("NanoCpus"):
         yield "CPU limit", f"{host['NanoCpus'] / 10**9:g}"
     if (host.get("PidsLimit") or 0) > 0:

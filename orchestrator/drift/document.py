@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.drift import units
+from orchestrator.drift.names import FLAGS, LISTS, SIZES, TEXTS, TIMES
 from orchestrator.drift.reader import Unreadable, read
 from orchestrator.observation import LABEL
 
@@ -17,37 +18,12 @@ Facts = Mapping[str, str | None]
 _SEAL = f'\n      "{LABEL}digest": "'
 _DIGEST_LENGTH = 64
 _CAPABILITY, _TRUE = "gpu", frozenset({"true", "yes", "on"})
-_YES = {"init": "init", "read_only": "read-only root", "privileged": "privileged", "tty": "terminal"}
-_TEXTS = {
-    "container_name": "name",
-    "image": "image",
-    "user": "user",
-    "hostname": "host name",
-    "working_dir": "working folder",
-    "stop_signal": "stop signal",
-    "runtime": "runtime",
-    "pid": "process namespace",
-    "ipc": "IPC namespace",
-    "uts": "UTS namespace",
-    "userns_mode": "user namespace",
-    "cpu_shares": "CPU shares",
-    "cpuset": "CPU set",
-    "oom_score_adj": "OOM score",
-}
-_SIZES = {"shm_size": "shared memory", "mem_limit": "memory limit", "mem_reservation": "memory reservation"}
-_LISTS = {"dns": "DNS servers", "extra_hosts": "extra hosts", "group_add": "groups", "devices": "devices"}
-_CHECK = {
-    "interval": "interval",
-    "timeout": "timeout",
-    "start_period": "start period",
-    "start_interval": "start interval",
-}
 _REST = frozenset({"entrypoint", "command", "environment", "labels", "ports", "volumes", "secrets", "tmpfs"})
 _REST |= {"healthcheck", "networks", "network_mode", "cap_add", "cap_drop", "security_opt", "restart"}
 _REST |= {"stop_grace_period", "logging", "deploy", "cpus", "pids_limit"}
 #: what a file may say that is not compared with a container, with the key that the file has for it
 SETTING = "setting "
-_KNOWN = frozenset({*_YES, *_TEXTS, *_SIZES, *_LISTS, *_REST})
+_KNOWN = _REST | {key for _, key, _ in (*FLAGS, *TEXTS, *SIZES, *LISTS)}
 
 
 def sealed(text: str) -> str:
@@ -99,10 +75,10 @@ def facts(text: str, service: str, folder: str) -> dict[str, str | None]:
 
 def _facts(whole: Mapping[str, Any], service: Mapping[str, Any], folder: str) -> Iterator[tuple[str, str | None]]:
     project = _text(whole["name"])
-    yield from ((name, "yes") for key, name in _YES.items() if str(service.get(key, "")).lower() in _TRUE)
-    yield from ((name, _text(service[key])) for key, name in _TEXTS.items() if service.get(key))
-    yield from ((name, units.size_of(service[key])) for key, name in _SIZES.items() if service.get(key))
-    yield from ((name, ", ".join(sorted(service[key]))) for key, name in _LISTS.items() if service.get(key))
+    yield from ((what, "yes") for what, key, _ in FLAGS if str(service.get(key, "")).lower() in _TRUE)
+    yield from ((what, _text(service[key])) for what, key, _ in TEXTS if service.get(key))
+    yield from ((what, units.size_of(service[key])) for what, key, _ in SIZES if service.get(key))
+    yield from ((what, ", ".join(sorted(service[key]))) for what, key, _ in LISTS if service.get(key))
     yield from _command(service)
     yield from ((f"environment {k}", _text(v)) for k, v in _pairs(service.get("environment")))
     yield from ((f"label {k}", _text(v)) for k, v in _pairs(service.get("labels")) if k.startswith(LABEL))
@@ -232,6 +208,6 @@ def _health(check: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
         yield "health check", "NONE"
     elif check.get("test"):
         yield "health check", " ".join(_words(check["test"]))
-    yield from ((f"health check {n}", units.duration_of(check[k])) for k, n in _CHECK.items() if check.get(k))
+    yield from ((what, units.duration_of(check[key])) for what, key, _ in TIMES if check.get(key))
     if check.get("retries"):
         yield "health check retries", check["retries"]

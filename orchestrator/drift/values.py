@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.drift.names import FLAGS
 from orchestrator.observation import LABEL
 
 Side = Literal["file", "container", "plan", "original"]
 #: a setting, what should be of it and what is; None for nothing
 Difference = tuple[str, str | None, str | None]
 
-#: settings that are made or not, and otherwise have no value
-FLAGS = frozenset({"init", "read-only root", "privileged", "terminal", "removed when it ends"})
+_FLAGS = frozenset(what for what, _, _ in FLAGS)
 EDITED = "edited by hand"
 #: the digest of the rendered service; it differs with whatever else does
 DIGEST = f"label {LABEL}digest"
@@ -88,7 +88,7 @@ def _shown(what: str, wanted: str | None, found: str | None) -> tuple[str, str]:
         both = wanted is not None and found is not None
         one, other = ("one value", "another") if both else ("set", "set")
         return one if wanted is not None else "none", other if found is not None else "none"
-    nothing = "no" if what in FLAGS else "none"
+    nothing = "no" if what in _FLAGS else "none"
     return _short(nothing if wanted is None else wanted), _short(nothing if found is None else found)
 
 
