@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ from orchestrator.secretfile import API_KEY
 from tests.builders import container
 from tests.fakes import FakeWorld, parse
 from tests.functional.cli import Command
+from tests.serving import served
 
 DEMO = "demo-transformers"
 KEY = "a-key-of-the-tests"
@@ -212,12 +212,9 @@ def server() -> Iterator[tuple[str, list[tuple[str, str]]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
-        thread.start()
+    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with served(found):
         yield f"http://127.0.0.1:{found.server_port}", seen
-        found.shutdown()
-        thread.join()
 
 
 def test_the_client_sends_the_key(server: tuple[str, list[tuple[str, str]]]) -> None:

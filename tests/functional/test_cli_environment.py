@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import socketserver
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -22,6 +21,7 @@ from orchestrator.errors import EnvironmentProblem
 from orchestrator.observation import LABEL
 from tests.fakes import FakeActor, FakeDocker, FakeGpus
 from tests.functional.cli import Command, command
+from tests.serving import served
 
 DOCKER = {"/version": {"Version": "28.5.2", "Components": [{"Name": "Engine"}]}, "/containers/json?all=1": []}
 PODMAN = {"/version": {"Version": "5.4.0", "Components": [{"Name": "Podman Engine"}]}}
@@ -48,15 +48,10 @@ def engine(path: Path, replies: Mapping[str, Any]) -> Iterator[None]:
         def address_string(self) -> str:
             return "test"
 
-    with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
+    server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+    server.daemon_threads = True
+    with served(server):
+        yield
 
 
 class Machine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,7 @@ from orchestrator.ports import Endpoint
 from tests.builders import container, gpu, spec
 from tests.fakes import FakeWorld
 from tests.functional.cli import Command, command
+from tests.serving import served
 
 PHI = "phi-vllm"
 
@@ -291,10 +291,8 @@ class Vllm(BaseHTTPRequestHandler):
 def vllm() -> Iterator[tuple[Endpoint, dict[str, Any]]]:
     state: dict[str, Any] = {"level": 0, "orders": [], "broken": False, "said": None}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Vllm,), {"state": state}))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Endpoint("phi", f"http://127.0.0.1:{server.server_address[1]}"), state
-    server.shutdown()
-    server.server_close()
+    with served(server):
+        yield Endpoint("phi", f"http://127.0.0.1:{server.server_address[1]}"), state
 
 
 def asked(at: Endpoint) -> bool | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pytest
 from orchestrator.adapters.model_client import HttpModels
 from orchestrator.errors import OrchestratorError
 from orchestrator.ports import Endpoint
+from tests.serving import served
 
 PAUSE = 0.05
 
@@ -55,10 +55,8 @@ class Server(BaseHTTPRequestHandler):
 def server() -> Iterator[tuple[Endpoint, type[Server]]]:
     kind = type("Said", (Server,), {"lines": [], "status": [200], "heard": []})
     running = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield Endpoint("phi", f"http://127.0.0.1:{running.server_address[1]}"), kind
-    running.shutdown()
-    running.server_close()
+    with served(running):
+        yield Endpoint("phi", f"http://127.0.0.1:{running.server_address[1]}"), kind
 
 
 def piece(text: str | None, **more: object) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.serving import served
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "owner/tiny"
 #: files from this size on are stored as the hub stores weights (LFS)
@@ -59,15 +61,11 @@ def serving(hub: Hub) -> Iterator[Hub]:
     server = ThreadingHTTPServer(("0.0.0.0", hub.port), Handler)
     server.daemon_threads = True
     hub.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield hub
-    finally:
-        hub.slow.clear()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(server):
+        try:
+            yield hub
+        finally:
+            hub.slow.clear()
 
 
 class _Handler(BaseHTTPRequestHandler):

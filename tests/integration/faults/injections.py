@@ -13,31 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import BaseRequestHandler, BaseServer, ThreadingUnixStreamServer
+from socketserver import BaseRequestHandler, ThreadingUnixStreamServer
 
 from tests.integration.cli import Cli, read_yaml, write_yaml
 from tests.integration.engine import wait_for
 from tests.integration.nvml.library import DRIVER_NOT_LOADED, GPU_IS_LOST, Card, script
 from tests.integration.stub_image import STUB_IMAGE
+from tests.serving import served
 
 PORT = 24900
 CARD = "GPU-aaaa"
 TOTAL, RESERVED = 32607, 500
 
 Inject = Callable[[Cli], AbstractContextManager[None]]
-
-
-@contextmanager
-def served(server: BaseServer) -> Iterator[None]:
-    """A server in a thread."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
